@@ -1,0 +1,1 @@
+"""What watches: detectors of drift on series of numbers. Pure: they change nothing. Read base.py next."""

@@ -1,0 +1,1 @@
+"""What a batch does to the state of a task. Pure. Read step.py next."""

@@ -1,0 +1,1 @@
+"""HTTP: health and metrics, read from a runtime. Never learns."""
