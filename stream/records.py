@@ -99,6 +99,8 @@ class Entry(msgspec.Struct, frozen=True, tag="batch"):
     spans: tuple[Span, ...]
     order: tuple[int, ...]
     """Alternating: input, how many of its records, input, how many, ..."""
+    positions: Positions
+    """After the batch."""
     first_seq: dict[str, int]
     """Of each output, the ``seq`` of this batch's first record."""
     skips: tuple[Skip, ...] = ()

@@ -16,7 +16,10 @@ class FeatureStage(Protocol):
     codec: str
 
     def run(self, program: Program, rows: Rows) -> NDArray[np.float64]:
-        """``(n_rows, len(names))``. In order: an event reads, then updates; a label updates, undoing ``previous``."""
+        """``(n_events, len(names))``, for the batch's events: waiting rows keep what they were scored with.
+
+        In order: an event reads, then updates; a label updates, undoing ``previous``.
+        """
         ...
 
     def alive(self) -> Iterable[str]: ...
