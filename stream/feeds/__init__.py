@@ -1,0 +1,1 @@
+"""Made-up feeds for demonstrations and tests: seeded, with a change in them whose place is known."""
