@@ -1,0 +1,71 @@
+# The developer's manual: `make` prints it. Every target does what it needs of the set-up by itself.
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter that is new enough and can make a virtual environment; or name one: make PYTHON=/usr/bin/python3.12 test
+CANDIDATES := python3 python3.13 python3.12 python3.11
+FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach python,$(CANDIDATES),$(shell $(python) -c '$(FIT)' >/dev/null 2>&1 && echo $(python))))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links
+TESTS ?= tests
+
+.PHONY: help setup demo test check bench sim docs lock clean
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+setup: $(VENV)/installed-dev ## make .venv from the lock, with Headrace in it (every other target does this too)
+
+demo: $(VENV)/installed ## play a simulated fraud feed through the whole service, without any server, and show what happened
+	$(BIN)/headrace demo
+
+test: $(VENV)/installed-dev ## run every test, against a real Kafka and a real Redis (brought by the suite)
+	tools/fetch >/dev/null
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/installed-dev ## lint, format, types, rooms, and documentation that is generated
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_architecture.py
+	$(BIN)/python tools/configuration_reference.py --check
+
+bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (quarter of an hour)
+	tools/fetch >/dev/null
+	$(BIN)/python -m benchmarks
+
+sim: $(VENV)/installed-dev ## only the simulations: the service under faults, seeded
+	$(BIN)/python -m pytest tests/simulation
+
+docs: $(VENV)/installed-dev ## write the pages that are generated
+	$(BIN)/python tools/configuration_reference.py
+
+lock: $(VENV)/installed-dev ## write both locks again from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	$(PIP) --upgrade uv
+	$(COMPILE) $(UPGRADE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove what setup, tests and the demo made
+	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-out
+
+# The three stamps: an environment, Headrace in it, and the developer's tools. A newer lock or pyproject.toml renews them.
+$(VENV)/made:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found (tried $(CANDIDATES))." >&2; \
+		echo "  Install one (Debian: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
+		exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made requirements.lock pyproject.toml
+	@echo "installing requirements.lock into $(VENV) (about a minute)"
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@
