@@ -220,7 +220,7 @@ class Config(Section):
         listed = None if events.features is None else [feature.name for feature in events.features]
         if label is not None and label in (listed or ()):
             raise wrong(f"events.features: {label!r} is the label; a learner must not see it")
-        hidden = {events.id, events.key, events.time.field, label, *events.exclude}
+        hidden = {events.id, events.key, events.time and events.time.field, label, *events.exclude}
         for spec in self.detectors:
             if not isinstance(spec.signal, FeatureSignal) or self.features:
                 continue

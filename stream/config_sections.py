@@ -63,9 +63,7 @@ class FeatureSpec(Section):
     """One field that learners may see. Short: `amount`, `{amount: number}` or `{amount: {type: number, required: false}}`."""
 
     name: Text = Field(description="Name of the field.")
-    type: Literal["any", "number", "boolean", "text"] = Field(
-        default="any", description="What it must be; `any`: number, boolean or text."
-    )
+    type: Literal["number", "boolean", "text"] = Field(default="number", description="What it must be.")
     required: bool = Field(default=True, description="Whether an event without it is refused.")
 
 
@@ -75,7 +73,7 @@ def _feature(value: Any) -> Any:
     if isinstance(value, Mapping) and len(value) == 1:
         ((name, rest),) = value.items()
         if rest is None or isinstance(rest, str):
-            return {"name": name, "type": rest or "any"}
+            return {"name": name, "type": rest or "number"}
         return {"name": name, **rest} if isinstance(rest, Mapping) else value
     return value
 
@@ -99,7 +97,9 @@ class Events(Section):
     key: Text | None = Field(
         default=None, description="Field with the event's key (card, user); written as the output's key."
     )
-    time: Time = Field(description="Where the event's time is.")
+    time: Time | None = Field(
+        default=None, description="Where the event's time is. Omitted: the record's own time in its topic."
+    )
     features: Annotated[tuple[Feature, ...], Field(strict=False)] | None = Field(
         default=None,
         description="The fields that learners may see, in this order. Omitted: every number, boolean and text "
@@ -115,6 +115,8 @@ class Events(Section):
         _one_source(self.topic, self.file, "events")
         if self.topic is None and self.file is None:
             raise wrong("say where events come from: `topic: …` or `file: …`")
+        if self.file is not None and self.time is None:
+            raise wrong("`time` is required: a line of a file has no time of its own")
         if self.features is not None and self.exclude:
             raise wrong("`exclude` is for open features; leave it out, or leave `features` out")
         names = [feature.name for feature in self.features or ()]
@@ -329,9 +331,10 @@ class Limits(Section):
 
     magnitude: Annotated[Number, Field(gt=0)] = Field(default=1e15, description="Largest absolute value of a number.")
     width: Count = Field(default=1000, description="Most fields of a record.")
-    depth: Count = Field(default=500, description="Deepest nesting of a record.")
+    depth: Annotated[int, Field(ge=1, le=500)] = Field(default=500, description="Deepest nesting of a record.")
     record_bytes: Count = Field(default=1_000_000, description="Largest record, in bytes.")
-    text_chars: Count = Field(default=1024, description="Longest text of a feature, id or key, in characters.")
+    text_chars: Count = Field(default=1024, description="Longest text of a feature, in characters.")
+    id_chars: Count = Field(default=512, description="Longest id, key or class, in characters.")
 
 
 class Checkpoints(Section):

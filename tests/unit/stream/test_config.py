@@ -92,12 +92,12 @@ def test_labels_wait_by_default(tmp_path: Path, assume: object, days: int) -> No
 
 def test_features_have_three_spellings(tmp_path: Path) -> None:
     """A name, a name with its type, a name with type and more."""
-    events = {**FILES["events"], "features": ["a", {"b": "number"}, {"name": {"type": "text", "required": False}}]}
+    events = {**FILES["events"], "features": ["a", {"b": "boolean"}, {"name": {"type": "text", "required": False}}]}
     features = configured(tmp_path, changed(events=events)).events.features
     assert features is not None
     assert [(one.name, one.type, one.required) for one in features] == [
-        ("a", "any", True),
-        ("b", "number", True),
+        ("a", "number", True),
+        ("b", "boolean", True),
         ("name", "text", False),
     ]
 
@@ -139,7 +139,7 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ({"events": {**FILES["events"], "tim": 1}}, "events: unknown key `tim`; did you mean `time`?"),
         ({"events": {**FILES["events"], "topic": "t"}}, "`topic` and `file` are both given"),
         ({"events": {"id": "id", "time": "t"}}, "`topic: …` or `file: …`"),
-        ({"events": {"file": "f", "id": "id"}}, "events: `time` is required"),
+        ({"events": {"file": "f", "id": "id"}}, "events: `time` is required: a line of a file"),
         (
             {"events": {"file": "f", "id": "id", "time": {"field": "t", "zone": "Mars/X"}}},
             "'Mars/X' is not a time zone",
