@@ -1,0 +1,175 @@
+"""The way back: predictions, alarms and rejects to the bytes that stand in their topics.
+
+A struct an output, which says the order of its fields; schema.py publishes them. It is not the place where it is decided
+what is said: that is pipeline/step.py. Pure. Read schema.py next.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Final, Literal
+
+import msgspec
+
+from stream.codec_specs import Limits
+from stream.records import Input, Reject
+
+_encode = msgspec.json.Encoder().encode
+
+_ERROR_CHARS: Final = 1000
+"""Of the header ``error``."""
+
+
+class EventPlace(msgspec.Struct, frozen=True, gc=False):
+    """Where an event stands in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Prediction(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one event."""
+
+    id: str
+    key: str
+    time: int
+    """Event time, milliseconds since 1970."""
+    score: float | None
+    """Of the positive class, or of the predicted one; the value, for regression and anomaly; null when there is none."""
+    prediction: bool | float | str | None
+    model: str
+    """``<learner's name>@<count of records applied>``."""
+    event: EventPlace
+
+
+class DetailedPrediction(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one event with what not every pipeline has: scores of classes, challengers. The same fields else."""
+
+    id: str
+    key: str
+    time: int
+    score: float | None
+    scores: dict[str, float] | msgspec.UnsetType
+    """By class; only of multiclass problems."""
+    prediction: bool | float | str | None
+    model: str
+    challengers: dict[str, float | None] | msgspec.UnsetType
+    """Their scores by name; absent when there are none."""
+    event: EventPlace
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """A detector's finding, or that a learner was frozen."""
+
+    detector: str
+    """Empty when no detector found it."""
+    signal: str
+    level: Literal["warning", "alarm"]
+    event: str
+    """Id of the event at which it was known."""
+    time: int
+    """Stream time, milliseconds since 1970."""
+    records: int
+    """Its position: the count of records applied."""
+    before: float | None
+    """Level of the signal before and after the change; null when there is none."""
+    after: float | None
+    response: str
+    learners: list[str]
+    """That the response changed."""
+    detail: str = ""
+    kind: Literal["change", "frozen"] = "change"
+
+
+class RejectReference(msgspec.Struct, frozen=True):
+    """What stands in the rejects for a record that is too large to be repeated."""
+
+    topic: str
+    partition: int
+    offset: int
+    bytes: int
+    sha256: str
+
+
+def encode_predictions(
+    *,
+    ids: Sequence[str],
+    keys: Sequence[str],
+    times_ms: Sequence[int],
+    scores: Sequence[float | None],
+    predictions: Sequence[bool | float | str | None],
+    models: Sequence[str],
+    source: Input,
+    offsets: Sequence[int],
+    classes: Sequence[str] = (),
+    class_scores: Sequence[Sequence[float]] = (),
+    challengers: Mapping[str, Sequence[float | None]] | None = None,
+) -> list[bytes]:
+    """Encode a batch of predictions, given as aligned columns. A number that is not finite becomes null.
+
+    Parameters
+    ----------
+    source : Input
+        Where the events stand, at ``offsets``.
+    classes, class_scores
+        For multiclass problems: names, and a row of scores an event, ``(n_events, n_classes)``.
+    challengers : mapping of str to sequence, optional
+        A column of scores for each challenger, in the order in which they are told.
+    """
+    topic, partition = source.topic, source.partition
+    if not classes and not challengers:
+        return [
+            _encode(Prediction(event, key, time_ms, score, answer, model, EventPlace(topic, partition, offset)))
+            for event, key, time_ms, score, answer, model, offset in zip(
+                ids, keys, times_ms, scores, predictions, models, offsets, strict=True
+            )
+        ]
+    by_class = (
+        [dict(zip(classes, row, strict=True)) for row in class_scores] if classes else repeat(msgspec.UNSET, len(ids))
+    )
+    names = tuple(challengers or ())
+    by_name = (
+        [dict(zip(names, row, strict=True)) for row in zip(*challengers.values(), strict=True)]
+        if challengers
+        else repeat(msgspec.UNSET, len(ids))
+    )
+    return [
+        _encode(
+            DetailedPrediction(
+                event, key, time_ms, score, of_classes, answer, model, of_others, EventPlace(topic, partition, offset)
+            )
+        )
+        for event, key, time_ms, score, of_classes, answer, model, of_others, offset in zip(
+            ids, keys, times_ms, scores, by_class, predictions, models, by_name, offsets, strict=True
+        )
+    ]
+
+
+def encode_alarm(alarm: Alarm) -> bytes:
+    """A level that is not finite becomes null."""
+    return _encode(alarm)
+
+
+def reject_headers(reject: Reject, source: Input, offset: int, timestamp_ms: int, lineage: str) -> dict[str, bytes]:
+    """Say why a record was refused and where it stands. The log adds ``seq``."""
+    return {
+        "reason": reject.reason.encode(),
+        "stage": reject.stage.encode(),
+        "error": reject.error[:_ERROR_CHARS].encode(errors="backslashreplace"),
+        "topic": source.topic.encode(),
+        "partition": b"%d" % source.partition,
+        "offset": b"%d" % offset,
+        "timestamp": b"%d" % timestamp_ms,
+        "lineage": lineage.encode(),
+    }
+
+
+def reject_value(value: bytes | None, source: Input, offset: int, limits: Limits) -> bytes:
+    """The record's bytes as they are; of one that is too large a reference with its digest."""
+    if value is None:
+        return b""
+    if len(value) <= limits.record_bytes:
+        return value
+    digest = hashlib.sha256(value).hexdigest()
+    return _encode(RejectReference(source.topic, source.partition, offset, len(value), digest))
