@@ -273,7 +273,7 @@ def test_poll_at_the_end_brings_nothing(worker) -> None:
 
 
 def test_a_held_input_brings_nothing_until_it_is_let_go(worker) -> None:
-    """hold pauses exactly the inputs it names; none of their records is lost."""
+    """Hold pauses exactly the inputs it names; none of their records is lost."""
     task = fenced(worker)
     task.hold({0})
     held = [task.poll(1000, 0.05) for _ in range(3)]
@@ -302,9 +302,13 @@ def test_seek_to_the_end_is_at_end(worker) -> None:
 def test_seek_out_of_range_raises(worker) -> None:
     """A position that the log never had is never taken for its start or end."""
     task = fenced(worker)
-    with pytest.raises(RecordsGone):
+
+    def seek_and_poll() -> None:
         task.seek((10_000, 0))
         poll_all(task, 10)
+
+    with pytest.raises(RecordsGone):
+        seek_and_poll()
 
 
 def test_read_gives_the_same_records_again(worker) -> None:
