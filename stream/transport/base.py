@@ -65,6 +65,10 @@ class TaskLog(Protocol):
         """``poll`` continues here. What was fetched before is forgotten. Raises RecordsGone when out of range."""
         ...
 
+    def hold(self, inputs: set[int]) -> None:
+        """Do not read these inputs for now, and all others again: one must not run far ahead of the rest."""
+        ...
+
     def poll(self, limit: int, timeout_s: float) -> Fetched:
         """Up to about ``limit`` records, waiting up to ``timeout_s`` for the first one. Raises RecordsGone, LogUnavailable."""
         ...

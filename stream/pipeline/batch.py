@@ -1,0 +1,122 @@
+"""What the step is given, and what the join makes of it. Types only; join.py fills them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.base import EVENT, LABEL, Program
+from learners.rows import Frame
+from stream.codec import Events, Labels
+from stream.records import Reject, Skip
+
+UNKNOWN = float("nan")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Decoded records of one task in the order in which they are applied. Where a batch is cut changes nothing."""
+
+    events: Events
+    labels: tuple[Labels, ...]
+    """One for each labels input."""
+    order: Sequence[int]
+    """Alternating: input, how many of its records, input, how many, ..."""
+    skips: tuple[Skip, ...] = ()
+
+    def runs(self) -> Iterator[tuple[int, int, int]]:
+        """(input, start, stop) of each run of records, indices into that input's columns."""
+        cursors = [0] * (1 + len(self.labels))
+        for which, count in zip(self.order[::2], self.order[1::2], strict=True):
+            yield which, cursors[which], cursors[which] + count
+            cursors[which] += count
+
+    def place(self, position: int) -> tuple[int, int]:
+        """(input, index into its columns) of the batch's record number ``position``."""
+        for which, start, stop in self.runs():
+            if position < stop - start:
+                return which, start + position
+            position -= stop - start
+        raise IndexError(position)
+
+
+@dataclass(slots=True)
+class Refusal:
+    """A record that is refused, with all that is needed to write it to the rejects."""
+
+    cause: int
+    """Position in the batch of the record at which it was refused."""
+    input: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    why: Reject
+
+
+@dataclass(slots=True)
+class Draft:
+    """A program while it is being written, as lists. Rows of earlier batches are negative: ``-1 - index into old``."""
+
+    op: list[int] = field(default_factory=list)
+    row: list[int] = field(default_factory=list)
+    time_ms: list[int] = field(default_factory=list)
+    target: list[float] = field(default_factory=list)
+    previous: list[float] = field(default_factory=list)
+    cause: list[int] = field(default_factory=list)
+    """Of each operation, the position in the batch of the record that brought it about."""
+    assumed: set[int] = field(default_factory=set)
+    """Operations whose label is an assumption."""
+    accepted: list[int] = field(default_factory=list)
+    """Indices into the batch's events of those that are scored: the first rows."""
+    old: dict[int, int] = field(default_factory=dict)
+    """Row numbers of earlier batches -> index into old."""
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def event(self, now: int, cause: int) -> None:
+        self.op.append(EVENT)
+        self.row.append(len(self.accepted))
+        self.time_ms.append(now)
+        self.target.append(UNKNOWN)
+        self.previous.append(UNKNOWN)
+        self.cause.append(cause)
+
+    def label(self, row: int, now: int, cause: int, target: float, previous: float = UNKNOWN) -> None:
+        self.op.append(LABEL)
+        self.row.append(row)
+        self.time_ms.append(now)
+        self.target.append(target)
+        self.previous.append(previous)
+        self.cause.append(cause)
+
+    def program(self, classes: Sequence[str]) -> Program:
+        row = np.array(self.row, np.int32)
+        return Program(
+            op=np.array(self.op, np.uint8),
+            row=np.where(row < 0, len(self.accepted) - 1 - row, row).astype(np.int32) if self.old else row,
+            time_ms=np.array(self.time_ms, np.int64),
+            target=np.array(self.target, np.float64),
+            previous=np.array(self.previous, np.float64),
+            weight=np.ones(len(self.op)),
+            classes=classes,
+        )
+
+
+@dataclass(slots=True)
+class Arranged:
+    """A batch as a program over rows: the accepted events first, then waiting events whose labels came."""
+
+    program: Program
+    rows: Frame
+    events: int
+    """How many of the rows are this batch's."""
+    draft: Draft
+    first_row: int
+    """Row number of the first event."""
+    old_scores: NDArray[np.float64]
+    """What the waiting rows were scored with, ``(n_old, all columns of scores)``."""
+    old_computed: NDArray[np.float64]
+    """The waiting rows' computed features, ``(n_old, n_computed)``."""
+    old_times_ms: list[int]
+    old_ids: list[str]

@@ -1,0 +1,154 @@
+"""What a batch says: predictions, alarms and rejects, in an order that does not depend on where the batch was cut."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.base import EVENT
+from stream.codec_outputs import Alarm, encode_alarm, encode_predictions, reject_headers, reject_value
+from stream.pipeline.batch import Arranged, Batch, Refusal
+from stream.pipeline.learn import Trouble
+from stream.pipeline.state import PipelineState, Plan
+from stream.pipeline.watch import Change
+from stream.records import OutputRecords, Outputs, Reject
+
+
+def emit(
+    state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]],
+    changes: Sequence[Change], trouble: Trouble,
+) -> Outputs:  # fmt: skip
+    """The batch's outputs, numbered on from the last one's."""
+    answered: NDArray[np.bool_] = np.isfinite(scores[state.roles.champion][: arranged.events]).any(axis=1)  # type: ignore[assignment]
+    outputs: Outputs = {
+        "predictions": _predictions(state, batch, plan, arranged, scores, answered),
+        "alarms": _alarms(state, batch, arranged, changes, trouble),
+        "rejects": _rejects(state, batch, plan, arranged, answered, trouble),
+    }
+    for name, out in outputs.items():
+        out.first_seq = state.clock.next_seq[name]
+        state.clock.next_seq[name] += len(out)
+    return outputs
+
+
+def _predictions(
+    state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]],
+    answered: NDArray[np.bool_],
+) -> OutputRecords:  # fmt: skip
+    events, champion = batch.events, state.roles.champion
+    which = np.flatnonzero(answered)
+    at = [arranged.draft.accepted[row] for row in which.tolist()]
+    # the position in the batch of the record of each event: as many records of it were applied before
+    position = np.array(arranged.draft.cause, np.int64)[arranged.program.op == EVENT][which]
+    own = scores[champion][which]
+    values, answers = _answers(state, plan, own)
+    offsets = events.records.offsets
+    keys = [events.keys[index] for index in at]
+    encoded = encode_predictions(
+        ids=[events.ids[index] for index in at],
+        keys=keys,
+        times_ms=[events.times_ms[index] for index in at],
+        scores=values,
+        predictions=answers,
+        models=[f"{champion}@{count}" for count in (position + state.clock.records).tolist()],
+        source=plan.inputs[0],
+        offsets=[offsets[index] for index in at],
+        classes=state.join.classes if plan.problem == "multiclass" else (),
+        class_scores=own[:, : len(state.join.classes)].tolist() if plan.problem == "multiclass" else (),
+        challengers=_challengers(state, plan, scores, which),
+    )
+    return OutputRecords(0, [key.encode() for key in keys], encoded)
+
+
+def _answers(
+    state: PipelineState, plan: Plan, own: NDArray[np.float64]
+) -> tuple[list[float], Sequence[bool | float | str | None]]:
+    """(score, prediction) of each answered event."""
+    if plan.problem == "multiclass":
+        known = np.where(np.isnan(own), -np.inf, own)
+        best = known.argmax(axis=1)
+        values = known[np.arange(len(own)), best].tolist()
+        # a model that knows no class yet gives all of them 0
+        answers = [state.join.classes[c] if v > 0 else None for c, v in zip(best.tolist(), values, strict=True)]
+        return values, answers
+    values = own[:, 0].tolist()
+    return values, values if plan.problem == "regression" else (own[:, 0] >= plan.threshold).tolist()
+
+
+def _challengers(
+    state: PipelineState, plan: Plan, scores: Mapping[str, NDArray[np.float64]], which: NDArray[np.intp]
+) -> dict[str, list[float | None]]:
+    told = {}
+    for name in state.learners:
+        if name != state.roles.champion:
+            own = scores[name][which]
+            if plan.problem == "multiclass":
+                own = np.where(np.isnan(own), -np.inf, own).max(axis=1, keepdims=True)
+            told[name] = own[:, 0].tolist()
+    return told
+
+
+def _alarms(
+    state: PipelineState, batch: Batch, arranged: Arranged, changes: Sequence[Change], trouble: Trouble
+) -> OutputRecords:
+    found = [
+        (change.op, 1 + change.order, Alarm(
+            detector=change.watch.name, signal=change.watch.says, level=change.finding.level,
+            before=change.finding.before, after=change.finding.after, response=change.watch.response,
+            learners=list(change.watch.learners) if change.watch.response != "alarm" else [],
+            **_where(state, batch, arranged, change.op),  # type: ignore[arg-type]
+        ))
+        for change in changes
+    ]  # fmt: skip
+    found += [
+        (op, 0, Alarm(
+            detector="", signal="", level="alarm", before=None, after=None, response="freeze", learners=[name],
+            detail=reason, kind="frozen", **_where(state, batch, arranged, op),  # type: ignore[arg-type]
+        ))
+        for op, name, reason in trouble.frozen
+    ]  # fmt: skip
+    alarms = [alarm for _, _, alarm in sorted(found, key=lambda one: one[:2])]
+    return OutputRecords(
+        0, [(alarm.detector or alarm.learners[0]).encode() for alarm in alarms], [*map(encode_alarm, alarms)]
+    )
+
+
+def _where(state: PipelineState, batch: Batch, arranged: Arranged, op: int) -> dict[str, object]:
+    row = int(arranged.program.row[op])
+    new = row < arranged.events
+    return {
+        "event": batch.events.ids[arranged.draft.accepted[row]] if new else arranged.old_ids[row - arranged.events],
+        "time": int(arranged.program.time_ms[op]),
+        "records": state.clock.records + arranged.draft.cause[op] + 1,
+    }
+
+
+def _rejects(
+    state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, answered: NDArray[np.bool_], trouble: Trouble
+) -> OutputRecords:
+    refusals = list(arranged.draft.refusals)
+    causes = np.array(arranged.draft.cause, np.int64)
+    if not answered.all():
+        of_events = causes[arranged.program.op == EVENT]
+        for row in np.flatnonzero(~answered).tolist():
+            why = Reject("predict_error", "predict", f"the score of {state.roles.champion} is not a finite number")
+            refusals.append(_refusal(batch, int(of_events[row]), why))
+    for op, skip in trouble.unlearned:
+        if skip.learner == state.roles.champion:
+            why = Reject("learn_error", "learn", f"{skip.learner} at event {skip.event}: {skip.error}")
+            refusals.append(_refusal(batch, int(causes[op]), why))
+    refusals.sort(key=lambda refusal: refusal.cause)
+    return OutputRecords(
+        0,
+        [refusal.key or b"" for refusal in refusals],
+        [reject_value(r.value, plan.inputs[r.input], r.offset, plan.limits) for r in refusals],
+        [reject_headers(r.why, plan.inputs[r.input], r.offset, r.timestamp_ms, plan.lineage) for r in refusals],
+    )
+
+
+def _refusal(batch: Batch, cause: int, why: Reject) -> Refusal:
+    which, index = batch.place(cause)
+    records = batch.events.records if which == 0 else batch.labels[which - 1].records
+    return Refusal(
+        cause, which, records.offsets[index], records.timestamps_ms[index], records.keys[index], records.values[index], why
+    )  # fmt: skip

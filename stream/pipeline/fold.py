@@ -1,0 +1,48 @@
+"""A state, its plan and its decoders: all that is needed to fold a task's records. Built by build.py, driven by a runtime."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stream.codec import EventDecoder, Events, LabelDecoder, Labels
+from stream.pipeline.batch import Batch
+from stream.pipeline.state import Part, PipelineState, Plan
+from stream.pipeline.step import step
+from stream.records import Outputs, Records
+
+
+@dataclass(slots=True)
+class Fold:
+    """One task's program and memory."""
+
+    state: PipelineState
+    plan: Plan
+    event_decoder: EventDecoder
+    label_decoder: LabelDecoder | None
+    specifications: dict[str, object]
+    """Of each part of the state, the settings that it was built from: a part whose settings are the same may be kept."""
+
+    def events(self, records: Records) -> Events:
+        return self.event_decoder.decode(records)
+
+    def labels(self, records: Records) -> Labels:
+        assert self.label_decoder is not None
+        return self.label_decoder.decode(records)
+
+    def step(self, batch: Batch) -> Outputs:
+        """Raises LearnFailure: then this fold is to be dropped."""
+        return step(self.state, batch, self.plan)
+
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        return self.state.parts()
+
+    def take_over(self, former: "Fold") -> list[str]:
+        """Keep of a former configuration's state every part whose settings are unchanged. Returns the parts begun anew."""
+        had = dict(former.parts())
+        anew = []
+        for name, part in self.parts():
+            same = name in had and former.specifications[name] == self.specifications[name]
+            if same:
+                part.load(dict(had[name].dump(-1)))
+            else:
+                anew.append(name)
+        return anew

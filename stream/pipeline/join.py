@@ -1,0 +1,405 @@
+"""Events wait for their labels here: which label meets which event, when silence counts, what is refused.
+
+Pure and bounded: rows are remembered by stream time and by count, early labels by both. An event's row number is its
+place among the accepted events of the task; rows leave in that order. It is not the place where anything learns: it
+writes the program that the learners run. Read batch.py before, step.py next.
+
+A row's life::
+
+    WAITING ──label──▶ LABELLED ──the same again──▶ counted;  ──another──▶ conflict (first wins, or the last is learned)
+       │ └─silence─▶ ASSUMED ──a label that differs──▶ LABELLED, learned again
+       └──wait is over──▶ EXPIRED ──label──▶ reject label_late
+    after ``wait`` its features are dropped, after ``wait + park`` its id
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.rows import Frame, Layout
+from stream.codec import Events, Labels
+from stream.pipeline.batch import UNKNOWN, Arranged, Batch, Draft, Refusal
+from stream.pipeline.clock import NEVER, Clock
+from stream.pipeline.waiting import WaitingRows
+from stream.records import Records, Reject
+
+WAITING, ASSUMED, LABELLED, EXPIRED = range(4)
+FOREVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRules:
+    """When a label meets its event. Durations in milliseconds of stream time."""
+
+    wait_ms: int
+    """How long an event waits (and its id is known as a duplicate)."""
+    field_delay_ms: int | None = None
+    """The label rides in the event and is known after this delay; 0: at once. None: labels have inputs of their own."""
+    assume: float | None = None
+    """What silence counts as."""
+    assume_after_ms: int = FOREVER
+    last_wins: bool = False
+    """Of two conflicting labels."""
+    park_ms: int = 86_400_000
+    """How long a label waits for its event."""
+    park_max: int = 10_000
+    waiting_max: int = 1_000_000
+    broadcast: bool = False
+    """Every task sees all labels: one that meets no event is counted, not refused."""
+    open_classes: bool = False
+    classes_max: int = 32
+
+
+@dataclass(slots=True)
+class Parked:
+    """A label that came before its event."""
+
+    id: str
+    value: float | str
+    since_ms: int
+    input: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    record: bytes | None
+
+
+class Join:
+    """Which events wait, which labels have come, which ids are known. A part of the state.
+
+    Parameters
+    ----------
+    rules : JoinRules
+    layout : Layout
+        Of the features of a row.
+    classes : tuple of str
+        Known classes, for multiclass problems; else empty.
+    """
+
+    codec = "pickle"
+
+    def __init__(self, rules: JoinRules, layout: Layout, classes: tuple[str, ...] = ()) -> None:
+        self.rules = rules
+        self.layout = layout
+        self.classes = list(classes)
+        self._class_index = {name: number for number, name in enumerate(classes)}
+        self.keeps_rows = rules.field_delay_ms != 0
+        """A label that rides in its event and is known at once needs no waiting row."""
+        self._due_after_ms = rules.assume_after_ms if rules.field_delay_ms is None else rules.field_delay_ms or FOREVER
+        self._known: dict[str, int] = {}
+        self._rows = WaitingRows(layout)
+        self._due = self._expire = self._forget = 0  # the next row number for each
+        self._wake_ms = NEVER
+        self._parked: dict[int, Parked] = {}
+        self._parked_ids: dict[str, list[int]] = {}
+        self._parked_next = 0
+
+    @property
+    def waiting(self) -> int:
+        """Rows whose label can still come."""
+        return self._rows.next - self._expire
+
+    @property
+    def parked(self) -> int:
+        """Labels that wait for their event."""
+        return len(self._parked)
+
+    # --- arranging a batch ------------------------------------------------------------------------------------
+
+    def arrange(self, batch: Batch, clock: Clock) -> Arranged:
+        """Write the program of a batch. Changes who waits; learns nothing."""
+        draft = Draft()
+        self._first_row = self._rows.next
+        position = 0
+        for which, start, stop in batch.runs():
+            if which == 0:
+                self._events(draft, batch.events, start, stop, position, clock)
+            else:
+                self._labels(draft, which, batch.labels[which - 1], start, stop, position, clock)
+            position += stop - start
+        return self._arranged(draft, batch.events)
+
+    def _events(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> None:
+        ids, times, labels = events.ids, events.times_ms, events.labels
+        known, rows, immediate = self._known, self._rows, not self.keeps_rows
+        waiting_max = self.rules.waiting_max
+        now = clock.stream_time_ms
+        for index in range(start, stop):
+            cause = position + index - start
+            event = ids[index]
+            if not event:
+                self._refuse_or_count(draft, 0, events.records, index, events.rejects.get(index), cause, clock)
+                continue
+            time_ms = times[index]
+            if time_ms > now:
+                now = clock.see(time_ms)
+            elif time_ms < now:
+                clock.see(time_ms)
+                clock.counts["events_out_of_order"] += 1
+            if now >= self._wake_ms:
+                self._release(draft, now, cause, clock)
+            if event in known:
+                clock.counts["events_duplicate"] += 1
+                continue
+            label = labels[index] if labels is not None else None
+            target = UNKNOWN if label is None else self._target(label, clock)
+            at_once = immediate and target == target  # noqa: PLR0124 - not NaN
+            number = known[event] = rows.append(event, time_ms, now, LABELLED if at_once else WAITING, target)
+            draft.event(now, cause)
+            draft.accepted.append(index)
+            if at_once:
+                draft.label(number - self._first_row, now, cause, target)
+            if self._parked and event in self._parked_ids:
+                for parked in self._parked_ids.pop(event):
+                    self._meet(draft, self._parked.pop(parked), number, now, cause, clock)
+            if number - self._forget >= waiting_max:
+                self._drop_oldest(clock)
+
+    def _labels(
+        self, draft: Draft, which: int, labels: Labels, start: int, stop: int, position: int, clock: Clock
+    ) -> None:
+        records, now = labels.records, clock.stream_time_ms
+        for index in range(start, stop):
+            event, value, cause = labels.ids[index], labels.values[index], position + index - start
+            if not event or value is None:
+                self._refuse_or_count(draft, which, records, index, labels.rejects.get(index), cause, clock)
+                continue
+            clock.counts["labels"] += 1
+            label = Parked(
+                event, value, now, which, records.offsets[index], records.timestamps_ms[index], records.keys[index],
+                records.values[index],
+            )  # fmt: skip
+            number = self._known.get(event)
+            if number is None:
+                self._park(draft, label, cause, clock)
+            else:
+                self._meet(draft, label, number, now, cause, clock)
+
+    def _meet(self, draft: Draft, label: Parked, number: int, now: int, cause: int, clock: Clock) -> None:
+        """A label and the row that it is about."""
+        target = self._target(label.value, clock)
+        if target != target:  # noqa: PLR0124 - NaN
+            self._refuse(draft, label, cause, "label_domain", f"class {label.value!r} is one more than classes_max")
+            return
+        status, truth = self._rows.marked(number)
+        if status == WAITING:
+            self._rows.mark(number, LABELLED, target)
+            draft.label(self._row(draft, number), now, cause, target)
+        elif status == EXPIRED:
+            clock.counts["labels_late"] += 1
+            self._refuse(draft, label, cause, "label_late", f"event {label.id} no longer waits")
+        elif truth == target:
+            clock.counts["labels_confirming" if status == ASSUMED else "labels_duplicate"] += 1
+            self._rows.mark(number, LABELLED, target)
+        elif status == ASSUMED or (self.rules.last_wins and number >= self._expire and self.keeps_rows):
+            clock.counts["labels_corrected"] += 1
+            self._rows.mark(number, LABELLED, target)
+            draft.label(self._row(draft, number), now, cause, target, truth)
+        else:
+            clock.counts["labels_conflicting"] += 1
+            held = self.classes[int(truth)] if self.classes else truth
+            error = f"event {label.id} has label {held!r}, this says {label.value!r}"
+            self._refuse(draft, label, cause, "label_conflict", error)
+
+    def _target(self, value: float | str, clock: Clock) -> float:
+        """A label as the program holds it; a new class gets the next index, NaN when there are too many."""
+        if isinstance(value, float):
+            return value
+        index = self._class_index.get(value)
+        if index is None:
+            if len(self.classes) >= self.rules.classes_max:
+                return UNKNOWN
+            clock.counts["classes_new"] += 1
+            index = self._class_index[value] = len(self.classes)
+            self.classes.append(value)
+        return float(index)
+
+    def _row(self, draft: Draft, number: int) -> int:
+        """A row number as the program's row; earlier batches' rows are negative until the program is written."""
+        if number >= self._first_row:
+            return number - self._first_row
+        return -1 - draft.old.setdefault(number, len(draft.old))
+
+    # --- what stream time brings --------------------------------------------------------------------------------
+
+    def _release(self, draft: Draft, now: int, cause: int, clock: Clock) -> None:
+        """Labels that are due, rows whose wait is over, ids that are forgotten, parked labels that met nobody."""
+        rows, rules = self._rows, self.rules
+        if self._due_after_ms < FOREVER:
+            bound = now - self._due_after_ms
+            while self._due < rows.next and rows.seen_ms(self._due) <= bound:
+                self._fall_due(draft, self._due, now, cause, clock)
+                self._due += 1
+        while self._expire < rows.next and rows.seen_ms(self._expire) <= now - rules.wait_ms:
+            self._end_wait(clock, "events_unlabelled")
+        while self._forget < self._expire and rows.seen_ms(self._forget) <= now - rules.wait_ms - rules.park_ms:
+            self._known.pop(rows.id(self._forget))
+            self._forget += 1
+        while self._parked:
+            number, label = next(iter(self._parked.items()))
+            if label.since_ms == NEVER:
+                label.since_ms = now
+            if label.since_ms + rules.park_ms > now:
+                break
+            self._orphan(draft, number, label, cause, clock)
+        self._set_wake(now)
+
+    def _fall_due(self, draft: Draft, number: int, now: int, cause: int, clock: Clock) -> None:
+        status, truth = self._rows.marked(number)
+        if status != WAITING:
+            return
+        if self.rules.field_delay_ms is None:
+            assert self.rules.assume is not None
+            self._rows.mark(number, ASSUMED, self.rules.assume)
+            draft.assumed.add(len(draft.op))
+            clock.counts["labels_assumed"] += 1
+            draft.label(self._row(draft, number), now, cause, self.rules.assume)
+        elif truth == truth:  # noqa: PLR0124 - not NaN: the event did carry a label
+            self._rows.mark(number, LABELLED, truth)
+            draft.label(self._row(draft, number), now, cause, truth)
+
+    def _end_wait(self, clock: Clock, count: str) -> None:
+        status, truth = self._rows.marked(self._expire)
+        if status in (WAITING, ASSUMED):
+            if status == WAITING:
+                clock.counts[count] += 1
+            self._rows.mark(self._expire, EXPIRED, truth)
+        self._expire += 1
+
+    def _drop_oldest(self, clock: Clock) -> None:
+        """More rows are remembered than ``waiting_max``: the oldest is forgotten before its time."""
+        if self._forget == self._expire:
+            self._end_wait(clock, "events_dropped")
+        self._known.pop(self._rows.id(self._forget))
+        self._forget += 1
+        self._due = max(self._due, self._forget)
+
+    def _set_wake(self, now: int) -> None:
+        rows, rules = self._rows, self.rules
+        heads = [now + min(self._due_after_ms, rules.wait_ms)]
+        if self._due < rows.next and self._due_after_ms < FOREVER:
+            heads.append(rows.seen_ms(self._due) + self._due_after_ms)
+        if self._expire < rows.next:
+            heads.append(rows.seen_ms(self._expire) + rules.wait_ms)
+        if self._forget < self._expire:
+            heads.append(rows.seen_ms(self._forget) + rules.wait_ms + rules.park_ms)
+        if self._parked:
+            heads.append(next(iter(self._parked.values())).since_ms + rules.park_ms)
+        self._wake_ms = min(heads)
+
+    # --- refusals ---------------------------------------------------------------------------------------------
+
+    def _park(self, draft: Draft, label: Parked, cause: int, clock: Clock) -> None:
+        self._parked[self._parked_next] = label
+        self._parked_ids.setdefault(label.id, []).append(self._parked_next)
+        self._parked_next += 1
+        self._wake_ms = min(self._wake_ms, label.since_ms + self.rules.park_ms)
+        if len(self._parked) > self.rules.park_max:
+            self._orphan(draft, *next(iter(self._parked.items())), cause, clock)
+
+    def _orphan(self, draft: Draft, number: int, label: Parked, cause: int, clock: Clock) -> None:
+        """A parked label that met no event."""
+        del self._parked[number]
+        numbers = self._parked_ids[label.id]
+        numbers.remove(number)
+        if not numbers:
+            del self._parked_ids[label.id]
+        if self.rules.broadcast:
+            clock.counts["labels_unmatched"] += 1
+            return
+        clock.counts["labels_orphaned"] += 1
+        self._refuse(draft, label, cause, "label_orphan", f"no event {label.id} came")
+
+    def _refuse(self, draft: Draft, label: Parked, cause: int, reason: str, error: str) -> None:
+        draft.refusals.append(
+            Refusal(
+                cause, label.input, label.offset, label.timestamp_ms, label.key, label.record,
+                Reject(reason, "join", error),
+            )
+        )  # fmt: skip
+
+    def _refuse_or_count(
+        self, draft: Draft, which: int, records: Records, index: int, why: Reject | None, cause: int, clock: Clock
+    ) -> None:
+        if why is None:
+            clock.counts["tombstones"] += 1
+            return
+        draft.refusals.append(
+            Refusal(
+                cause, which, records.offsets[index], records.timestamps_ms[index], records.keys[index],
+                records.values[index], why,
+            )
+        )  # fmt: skip
+
+    # --- rows -------------------------------------------------------------------------------------------------
+
+    def _arranged(self, draft: Draft, events: Events) -> Arranged:
+        accepted = draft.accepted
+        rows = events.rows if len(accepted) == len(events.rows) else [events.rows[index] for index in accepted]
+        old = self._rows.take(list(draft.old))
+        return Arranged(
+            program=draft.program(tuple(self.classes)),
+            rows=Frame(self.layout, rows + old.rows if old.rows else rows),
+            events=len(accepted),
+            draft=draft,
+            first_row=self._first_row,
+            old_scores=old.scores,
+            old_computed=old.computed,
+            old_times_ms=[self._rows.time_ms(number) for number in draft.old],
+            old_ids=[self._rows.id(number) for number in draft.old],
+        )
+
+    def keep(
+        self,
+        arranged: Arranged,
+        events: Events,
+        scores: NDArray[np.float64],
+        computed: NDArray[np.float64],
+        records: int,
+    ) -> None:
+        """The batch's rows wait with what they were scored with.
+
+        Parameters
+        ----------
+        scores, computed : arrays of shape ``(n_events, columns)``
+        records : int
+            The task's record number after the batch.
+        """
+        if self.keeps_rows:
+            self._rows.keep([events.rows[index] for index in arranged.draft.accepted], scores, computed)
+        self._rows.drop_before(self._expire, self._forget)
+        self._rows.stamp(records)
+
+    # --- as a part of the state -----------------------------------------------------------------------------------
+
+    def alive(self) -> Iterable[str]:
+        return ("join", *self._rows.alive())
+
+    def dump(self, since: int) -> Iterator[tuple[str, object]]:
+        told = {
+            "classes": list(self.classes),
+            "places": (self._due, self._expire, self._forget, self._wake_ms),
+            "parked": [
+                (number, p.id, p.value, p.since_ms, p.input, p.offset, p.timestamp_ms, p.key, p.record)
+                for number, p in self._parked.items()
+            ],
+            "parked_next": self._parked_next,
+        }
+        yield "join", told
+        yield from self._rows.dump(since)
+
+    def load(self, chunks: Mapping[str, object]) -> None:
+        told = chunks["join"]
+        assert isinstance(told, dict)
+        self.classes = list(told["classes"])
+        self._class_index = {name: number for number, name in enumerate(self.classes)}
+        self._due, self._expire, self._forget, self._wake_ms = told["places"]
+        self._parked = {number: Parked(*rest) for number, *rest in told["parked"]}
+        self._parked_next = told["parked_next"]
+        self._parked_ids = {}
+        for number, label in self._parked.items():
+            self._parked_ids.setdefault(label.id, []).append(number)
+        self._rows.load(chunks)
+        self._known = {self._rows.id(number): number for number in range(self._forget, self._rows.next)}

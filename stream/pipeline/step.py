@@ -1,0 +1,128 @@
+"""The whole story of a batch: predict, emit, wait for the label, learn, watch. Deterministic and pure.
+
+``step`` reads nothing but the state, the batch and the plan: no clock, no I/O, no unseeded randomness, so a crash, a
+backtest and an audit are the same fold. Where a batch is cut changes nothing. Read join.py for labels, learn.py for
+learners, watch.py for detectors, emit.py for what goes out.
+
+The error of a label uses the score that was emitted, so detectors run *before* learners wherever a response could
+change one: the program is cut into segments in which every label's event has been scored before.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.base import EVENT, LABEL, Program
+from stream.pipeline.batch import Arranged, Batch
+from stream.pipeline.emit import emit
+from stream.pipeline.learn import reset, run, trouble_of
+from stream.pipeline.state import PipelineState, Plan, Watch
+from stream.pipeline.watch import Change, watch
+from stream.records import Outputs
+
+
+def step(state: PipelineState, batch: Batch, plan: Plan) -> Outputs:
+    """Fold one batch into the state and say what follows from it.
+
+    Raises
+    ------
+    LearnFailure
+        The state is half changed and must be dropped; the batch is to be folded again with the failure's skip.
+    """
+    arranged = state.join.arrange(batch, state.clock)
+    rows, program = arranged.rows, arranged.program
+    computed = _features(state, arranged)
+    scores = _scores(state, arranged)
+    emitted = scores[state.roles.champion]
+    trouble = trouble_of(batch, arranged)
+    before, after = _early_and_late(state.watches)
+    changes: list[Change] = []
+    for start, stop in segments(program, state.watches):
+        at = start
+        for change in watch(state, plan, rows, program, start, stop, emitted, before):
+            changes.append(change)
+            if _resets(change):
+                run(state, batch, arranged, at, change.op + 1, scores, trouble, plan.learn_errors_max)
+                reset(state, change.watch.learners)
+                at = change.op + 1
+        run(state, batch, arranged, at, stop, scores, trouble, plan.learn_errors_max)
+        for change in watch(state, plan, rows, program, start, stop, emitted, after):
+            changes.append(change)
+            if _resets(change):
+                reset(state, change.watch.learners)
+    _measure(state, batch, arranged, scores)
+    outputs = emit(state, batch, plan, arranged, scores, changes, trouble)
+    state.clock.records += sum(batch.order[1::2])
+    own = np.concatenate([scores[name][: arranged.events] for name in state.learners], axis=1)
+    state.join.keep(arranged, batch.events, own, computed, state.clock.records)
+    return outputs
+
+
+def segments(program: Program, watches: tuple[Watch, ...]) -> Iterator[tuple[int, int]]:
+    """Ranges of operations in which no response can change a learner before the errors in it are known."""
+    responding = [one for one in watches if one.response != "alarm"]
+    start = 0
+    if any(one.signal == "score" for one in responding):
+        for op in np.flatnonzero(program.op == EVENT).tolist():
+            yield start, op + 1
+            start = op + 1
+    elif responding:
+        scored: dict[int, int] = {}
+        for op, (kind, row) in enumerate(zip(program.op.tolist(), program.row.tolist(), strict=True)):
+            if kind == EVENT:
+                scored[row] = op
+            elif scored.get(row, -1) >= start:
+                yield start, op
+                start = op
+    yield start, len(program)
+
+
+def _early_and_late(watches: tuple[Watch, ...]) -> tuple[tuple[Watch, ...], tuple[Watch, ...]]:
+    """Watches shown a segment before learners run it, and those after; scores are known only after."""
+    if all(one.response == "alarm" for one in watches):
+        return (), watches
+    return tuple(w for w in watches if w.signal != "score"), tuple(w for w in watches if w.signal == "score")
+
+
+def _resets(change: Change) -> bool:
+    return change.watch.response == "reset" and change.finding.level == "alarm"
+
+
+def _features(state: PipelineState, arranged: Arranged) -> NDArray[np.float64]:
+    """Computed features of the batch's events; waiting rows keep what they were scored with."""
+    rows, done = arranged.rows, 0
+    columns = []
+    for stage in state.features:
+        new = stage.run(arranged.program, rows)
+        old = arranged.old_computed[:, done : done + len(stage.names)]
+        rows.add(stage.names, np.concatenate([new, old]) if len(old) else new)
+        done += len(stage.names)
+        columns.append(new)
+    return np.concatenate(columns, axis=1) if columns else np.empty((arranged.events, 0))
+
+
+def _scores(state: PipelineState, arranged: Arranged) -> dict[str, NDArray[np.float64]]:
+    """Of each learner ``(n_rows, columns)``: NaN for the batch's events, what was emitted for waiting rows."""
+    scores, column = {}, 0
+    for name, learner in state.learners.items():
+        own = np.full((len(arranged.rows), len(learner.outputs)), np.nan)
+        if len(arranged.old_scores):
+            own[arranged.events :] = arranged.old_scores[:, column : column + own.shape[1]]
+        scores[name] = own
+        column += own.shape[1]
+    return scores
+
+
+def _measure(state: PipelineState, batch: Batch, arranged: Arranged, scores: dict[str, NDArray[np.float64]]) -> None:
+    """Prequential with delay: what was emitted against the label when it came."""
+    program = arranged.program
+    ops = np.flatnonzero(program.op == LABEL)
+    rows, target, previous = program.row[ops], program.target[ops], program.previous[ops]
+    for name, metrics in state.metrics.items():
+        metrics.update(target, scores[name][rows], previous)
+    came = np.isnan(previous)
+    if arranged.draft.assumed:
+        came &= ~np.isin(ops, list(arranged.draft.assumed))
+    times = np.array([batch.events.times_ms[i] for i in arranged.draft.accepted] + arranged.old_times_ms, np.int64)
+    state.coverage.update(arranged.events, program.time_ms[ops][came] - times[rows[came]])

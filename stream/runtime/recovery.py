@@ -1,0 +1,216 @@
+"""From a checkpoint and the journal to the state that would have been, had nothing ever failed.
+
+The newest checkpoint that verifies, then the journal after it, folded in silence, then every output that is missing.
+Entries number densely and each starts where the last ended; anything else stops here, saying what is missing. A change
+of lineage that an operator accepted stands in the journal, so it is folded like everything else. Read task.py before.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from stream.checkpoints.checkpointer import Checkpointer
+from stream.checkpoints.restored import Restored
+from stream.errors import JournalBroken, LineageChanged, RecordsGone, Unverified
+from stream.pipeline.fold import Fold
+from stream.pipeline.learn import LearnFailure
+from stream.records import Claim, Entry, Input, Outputs, Positions, decode_journal
+from stream.runtime.merge import batch_of
+from stream.runtime.readings import TaskReadings
+from stream.transport.base import JournalItem, TaskLog
+
+Build: TypeAlias = Callable[[dict[str, object], Sequence[Input]], Fold]
+"""From a lineage and a task's inputs to a fresh fold."""
+
+RESTART = "`headrace restart CONFIG` starts over from the records that there are"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a task is: the number of the next entry, the positions before it, the journal offset of the last record."""
+
+    number: int
+    positions: Positions
+    offset: int
+
+    @classmethod
+    def at(cls, last: JournalItem | None, start: Positions) -> "Place":
+        """After the last record of the journal."""
+        if last is None:
+            return cls(0, start, -1)
+        record = decode_journal(last.value)
+        return cls(record.number + isinstance(record, Entry), record.positions, last.offset)
+
+
+def newest_claim(log: TaskLog) -> Claim | None:
+    """The claim that the journal's last entry was written under."""
+    item = log.last()
+    while item is not None:
+        record = decode_journal(item.value)
+        if isinstance(record, Claim):
+            return record
+        item = next(iter(log.entries(record.token)), None)
+    return None
+
+
+def check_lineage(claim: Claim | None, lineage: dict[str, object], *, accept: bool) -> None:
+    """Raise LineageChanged, with the difference, when the journal was made by another lineage."""
+    if claim is None or claim.lineage == lineage:
+        return
+    changes = list(differences(claim.lineage, lineage))
+    lost = [line for line in changes if line.startswith("log.")]
+    if lost:
+        raise LineageChanged(
+            "the topics are not those that this pipeline's journal tells of:\n    " + "\n    ".join(lost),
+            "a topic was recreated, renamed or has other partitions: " + RESTART,
+        )
+    if not accept:
+        raise LineageChanged(
+            "this would give other answers than those in the journal:\n    " + "\n    ".join(changes),
+            "go back to the former settings, or `headrace run --accept-lineage CONFIG` to go on with the new ones: "
+            "what is unchanged keeps its state, and the change is journaled",
+        )
+
+
+def differences(old: object, new: object, at: str = "") -> Generator[str, None, None]:
+    """Lines that say what differs between two plain values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    elif old != new:
+        yield f"{at}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+class Recovery:
+    """One recovery. After ``run`` there are ``fold`` and ``place``."""
+
+    def __init__(
+        self, log: TaskLog, checkpointer: Checkpointer, build: Build, lineage: dict[str, object],
+        readings: TaskReadings, *, without_store: bool = False,
+    ) -> None:  # fmt: skip
+        self._log = log
+        self._checkpointer = checkpointer
+        self._build = build
+        self._lineage = lineage
+        self._readings = readings
+        self._without_store = without_store
+        self._token = -1
+        self.fold: Fold
+        self.place: Place
+
+    def run(self) -> Generator[None, None, None]:
+        """Raises RecordsGone, JournalBroken, LineageChanged, and what emitting raises."""
+        said = self._log.last_seq()
+        self._restore()
+        for item in self._journal():
+            record = decode_journal(item.value)
+            if isinstance(record, Claim):
+                self._claimed(item.offset, record)
+            elif record.token != self._token:
+                self._readings.say(
+                    f"entry {record.number} of token {record.token} is void: {self._token} owned the task"
+                )
+            else:
+                outputs = self._replay(item.offset, record)
+                missing = {name: rest for name, out in outputs.items() if len(rest := out.after(said[name]))}
+                if missing:
+                    self._readings.say(f"outputs of entry {record.number} were missing and are emitted")
+                    self._log.emit(missing)
+            yield
+        next_seq = self.fold.state.clock.next_seq
+        for name, seq in said.items():
+            if seq >= next_seq[name]:
+                raise JournalBroken(
+                    f"{name} holds seq {seq}, but the journal leads only to {next_seq[name] - 1}", RESTART
+                )
+
+    def _restore(self) -> None:
+        """The newest checkpoint that can be used, or nothing learned at all."""
+        self._checkpointer.forget()
+        if not self._without_store:
+            for restored in self._checkpointer.restore():
+                if self._use(restored):
+                    return
+        self._fresh()
+
+    def _use(self, restored: Restored) -> bool:
+        head = restored.head
+        fold = self._build(head.lineage, self._log.inputs)
+        try:
+            restored.load(fold.parts())
+        except Unverified:
+            return False  # the checkpointer says so, and names the one before
+        last = self._log.last()
+        if last is None or head.journal_offset > last.offset:
+            raise JournalBroken(
+                f"the checkpoint is of journal offset {head.journal_offset}, but the journal ends at "
+                f"{last.offset if last else 'its start'}: acknowledged records were lost",
+                RESTART,
+            )
+        self._checkpointer.adopt(restored)
+        self.fold, self._token = fold, head.token
+        self.place = Place(head.entry_number + 1, head.positions, head.journal_offset)
+        self._lineage_now = head.lineage
+        return True
+
+    def _fresh(self) -> None:
+        first = next(iter(self._log.entries(-1)), None)
+        claim = decode_journal(first.value) if first is not None else None
+        if claim is not None and not (isinstance(claim, Claim) and claim.number == 0):
+            raise RecordsGone(
+                f"cannot rebuild: no usable checkpoint, and the journal starts at entry {claim.number}, need 0", RESTART
+            )
+        self._lineage_now = claim.lineage if isinstance(claim, Claim) else self._lineage
+        self.fold = self._build(self._lineage_now, self._log.inputs)
+        self.place = Place(0, claim.positions if claim is not None else self._log.start(), -1)
+
+    def _journal(self) -> Generator[JournalItem, None, None]:
+        """Journal records after the place."""
+        for item in self._log.entries(self.place.offset if self.place.offset >= 0 else -1):
+            if item.offset > self.place.offset:
+                yield item
+
+    def _claimed(self, offset: int, claim: Claim) -> None:
+        self._token = offset
+        self.place = Place(self.place.number, self.place.positions, offset)
+        if claim.lineage != self._lineage_now:
+            if not claim.accepted:
+                changes = "; ".join(differences(self._lineage_now, claim.lineage))
+                raise JournalBroken(
+                    f"the claim at journal offset {offset} changes the lineage unasked: {changes}", RESTART
+                )
+            fold = self._build(claim.lineage, self._log.inputs)
+            anew = fold.take_over(self.fold)
+            self.fold, self._lineage_now = fold, claim.lineage
+            self._checkpointer.forget()  # parts of another shape: the next checkpoint is whole, and soon
+            self._readings.say("lineage changed as accepted; begun anew: " + (", ".join(anew) or "nothing"))
+
+    def _replay(self, offset: int, entry: Entry) -> Outputs:
+        place = self.place
+        if entry.number != place.number:
+            raise JournalBroken(
+                f"journal offset {offset}: entry {entry.number} follows entry {place.number - 1}", RESTART
+            )
+        for span in entry.spans:
+            if span.start < place.positions[span.input]:
+                raise JournalBroken(
+                    f"entry {entry.number} takes offset {span.start} of input {span.input} again "
+                    f"(next is {place.positions[span.input]})",
+                    RESTART,
+                )
+        batch = batch_of(self.fold, entry, self._log.read(entry.spans), len(self._log.inputs))
+        try:
+            outputs = self.fold.step(batch)
+        except LearnFailure as failure:
+            raise JournalBroken(f"entry {entry.number} does not replay: {failure}", RESTART) from failure
+        for name, seq in entry.first_seq.items():
+            if outputs[name].first_seq != seq:  # type: ignore[index]
+                raise JournalBroken(f"entry {entry.number} does not replay: {name} starts at another seq", RESTART)
+        self.place = Place(entry.number + 1, entry.positions, offset)
+        self._readings.recovered_records += sum(span.count for span in entry.spans)
+        return outputs

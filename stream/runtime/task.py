@@ -1,0 +1,421 @@
+"""A task's life: take it, recover, apply batches for ever. The one file that tells "exactly once".
+
+::
+
+    OPENING ── lineage fits ──▶ fence ──▶ claim ──▶ RECOVERING ──▶ RUNNING ──stop──▶ last checkpoint, closed
+       ▲                                               newest checkpoint that verifies,        │
+       │                                               the journal after it, in silence,       │
+       └── back-off ◀── fenced, in doubt, log gone ────  what is missing of the outputs ◀──────┘
+
+``life`` is a generator: it does one bounded piece of work at a time and yields what it waits for, so that a worker can
+turn many lives in one thread, and a simulator can stop one at any touch of log or store. Nothing here knows Kafka, or
+Redis, or what a record means. Read recovery.py next, then worker.py for the loop.
+"""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar, cast
+
+from stream.checkpoints.checkpointer import Checkpointer, Saved
+from stream.errors import CheckpointError, Fenced, InDoubt, LogError, LogUnavailable, OwnedOutside, StoreUnavailable
+from stream.pipeline.batch import Batch
+from stream.pipeline.fold import Fold
+from stream.pipeline.learn import LearnFailure
+from stream.records import Claim, Entry, Outputs, encode_journal
+from stream.runtime.host import Host
+from stream.runtime.merge import Merge, Taken
+from stream.runtime.readings import TaskReadings
+from stream.runtime.recovery import Build, Place, Recovery, check_lineage, newest_claim
+from stream.transport.base import TaskLog
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Not before this time (monotonic seconds)."""
+
+    until: float
+
+
+Wait: TypeAlias = "Future[object] | Idle | Pause | None"
+"""What a life waits for; None: nothing, it only lets others have their turn."""
+IDLE = Idle()
+UNKNOWN_OFFSET = -1
+READ_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """How a task works; none of it changes answers."""
+
+    worker: str = "worker"
+    batch_records: int = 5000
+    poll_wait_s: float = 0.02
+    checkpoint_records: int | None = 100_000
+    checkpoint_seconds: float | None = None
+    checkpoint_age_max_s: float | None = None
+    """Stop when no checkpoint could be saved for so long: records that recovery needs would soon be deleted."""
+    accept_lineage: bool = False
+    fenced_max: int = 8
+    """Within ``fenced_window_s``, before the task is given up as owned outside the group."""
+    fenced_window_s: float = 300.0
+    store_patience: int = 5
+    """Recoveries that wait for the checkpoint store, before one folds the whole journal instead."""
+    backoff_s: float = 0.2
+    backoff_max_s: float = 5.0
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A commit whose answer is not there yet."""
+
+    entry: Entry
+    future: "Future[int]"
+
+
+@dataclass(slots=True)
+class Saving:
+    """A checkpoint of the state at this record number, on its way to the store."""
+
+    records: int
+    place: Place
+    future: "Future[Saved]"
+
+
+class Task:
+    """One task.
+
+    Parameters
+    ----------
+    number : int
+    open_log : callable
+        Opens the task's log; reads only until fenced.
+    checkpointer : Checkpointer
+    build : callable
+        From a lineage and the task's inputs to a fresh fold.
+    lineage : dict
+        What results depend on beside the records, as this worker would have it.
+    readings : TaskReadings
+        What the task tells of itself.
+    """
+
+    def __init__(
+        self, number: int, open_log: Callable[[], TaskLog], checkpointer: Checkpointer, build: Build,
+        lineage: dict[str, object], host: Host, settings: TaskSettings, readings: TaskReadings,
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.readings = readings
+        self.stopping = False
+        self._open_log = open_log
+        self._checkpointer = checkpointer
+        self._build = build
+        self._lineage = lineage
+        self._host = host
+        self._settings = settings
+        self._log: TaskLog | None = None
+        self._in_flight: InFlight | None = None
+        self._saving: Saving | None = None
+        self._save_again_at = self._saved_at = self._read_at = host.monotonic()
+        self._fenced_at: list[float] = []
+        self._store_failures = 0
+        self._doubtful: Entry | None = None
+        self._accepting = settings.accept_lineage
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all that there is has been applied and committed."""
+        return self.readings.phase == "running" and self._merge.at_end and self._in_flight is None
+
+    # --- the life -----------------------------------------------------------------------------------------------
+
+    def life(self) -> Generator[Wait, None, None]:
+        """Until told to stop. Raises what an operator must see."""
+        failures = 0
+        try:
+            while not self.stopping:
+                try:
+                    yield from self._take()
+                    failures = 0
+                    yield from self._apply_for_ever()
+                    return
+                except Fenced as error:
+                    self._count_fenced(error)
+                except InDoubt as error:
+                    self.readings.in_doubt += 1
+                    self._doubtful = self._in_flight.entry if self._in_flight else None
+                    self.readings.say(f"commit in doubt, asking the journal: {error.message}")
+                except LogUnavailable as error:
+                    self.readings.say(f"the log does not answer: {error.message}")
+                except StoreUnavailable as error:
+                    self._store_failures += 1
+                    self.readings.say(f"the checkpoint store does not answer: {error.message}")
+                self._in_flight = None
+                self.readings.phase = "waiting"
+                failures += 1
+                pause_s = min(self._settings.backoff_s * 2 ** min(failures - 1, 10), self._settings.backoff_max_s)
+                yield Pause(self._host.monotonic() + pause_s)
+        finally:
+            self.readings.phase = "stopped"
+            if self._log is not None:
+                self._log.close()
+            self._host.close_lane(self._commit_lane)
+            self._host.close_lane(self._save_lane)
+
+    def _take(self) -> Generator[Wait, None, None]:
+        """Become the owner: nobody else writes from here on, and the journal says so."""
+        self.readings.phase = "opening"
+        if self._log is not None:
+            self._log.close()
+        self._log = log = yield from self._call(self._open_log)
+        check_lineage((yield from self._call(lambda: newest_claim(log))), self._lineage, accept=self._accepting)
+        yield from self._call(log.fence)
+        place = Place.at(log.last(), log.start())
+        check_lineage(newest_claim(log), self._lineage, accept=self._accepting)  # again: now it cannot change
+        claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting)
+        self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, place.positions))
+        self.readings.token = self._token
+        yield from self._recover()
+        self._merge = Merge(self._fold, len(log.inputs), self._place.positions, 4 * self._settings.batch_records)
+        log.seek(self._place.positions)
+        self._accepting = False
+        self.readings.phase = "running"
+
+    def _recover(self) -> Generator[Wait, None, None]:
+        """The state at the journal's end, and every output that should be there."""
+        yield from self._wait_for_save()
+        self.readings.phase = "recovering"
+        self.readings.recoveries += 1
+        assert self._log is not None
+        without_store = self._store_failures >= self._settings.store_patience
+        recovery = Recovery(
+            self._log, self._checkpointer, self._build, self._lineage, self.readings, without_store=without_store
+        )
+        yield from recovery.run()
+        self._fold: Fold = recovery.fold
+        self._place = recovery.place
+        self.readings.checkpoint_at = self._saved_at = self._host.monotonic()
+        if self._doubtful is not None:
+            committed = recovery.place.number > self._doubtful.number
+            self.readings.in_doubt_committed += committed
+            self.readings.say(f"entry {self._doubtful.number} was {'' if committed else 'not '}committed")
+            self._doubtful = None
+
+    # --- one batch, in five numbered steps --------------------------------------------------------------------------
+
+    def _apply_for_ever(self) -> Generator[Wait, None, None]:
+        while True:
+            # 1  poll and order; decode, validate, fold: before any transaction is open
+            taken = self._poll()
+            if self.stopping:
+                yield from self._finish()
+                return
+            if taken is None:
+                if self._in_flight is not None and self._in_flight.future.done():
+                    yield from self._settle()
+                yield IDLE
+                continue
+            batch, outputs = yield from self._fold_batch(taken)
+            entry = Entry(
+                number=self._place.number, token=self._token, spans=taken.spans, order=tuple(batch.order),
+                positions=taken.positions, first_seq={name: out.first_seq for name, out in outputs.items()},
+                skips=batch.skips,
+            )  # fmt: skip
+            # 2-5  journal entry, outputs, positions, commit: in the task's thread, while the next batch is folded
+            yield from self._settle()
+            self._commit(entry, outputs)
+            self._place = Place(entry.number + 1, entry.positions, UNKNOWN_OFFSET)
+            self._checkpoint()
+            self._read_off(outputs)
+            yield None
+
+    def _poll(self) -> Taken | None:
+        assert self._log is not None
+        begun = self._host.monotonic()
+        limit = self._settings.batch_records
+        if not self._merge.full(limit):
+            self._log.hold(self._merge.hold())
+            fetched = self._log.poll(limit, 0.0 if self._merge.ready() else self._settings.poll_wait_s)
+            polled = self._host.monotonic()
+            self.readings.stages["poll"].add(polled - begun)
+            self._merge.add(fetched)
+            begun = polled
+        taken = self._merge.take(limit)
+        self.readings.stages["decode"].add(self._host.monotonic() - begun)
+        return taken
+
+    def _fold_batch(self, taken: Taken) -> Generator[Wait, None, tuple[Batch, Outputs]]:
+        """Fold; when a learner raises, recover and fold again without what it could not learn."""
+        batch = taken.batch
+        while True:
+            begun = self._host.monotonic()
+            try:
+                outputs = self._fold.step(batch)
+            except LearnFailure as failure:
+                self.readings.say(f"{failure}; the state is recovered without it")
+                batch = replace(batch, skips=(*batch.skips, failure.skip))
+                yield from self._settle()
+                yield from self._recover()
+                self.readings.phase = "running"
+            else:
+                self.readings.stages["step"].add(self._host.monotonic() - begun)
+                return batch, outputs
+
+    def _commit(self, entry: Entry, outputs: Outputs) -> None:
+        log, host, stage = self._log, self._host, self.readings.stages["commit"]
+        assert log is not None
+
+        def commit() -> int:
+            begun = host.monotonic()
+            offset = log.commit(encode_journal(entry), outputs, entry.positions)
+            stage.add(host.monotonic() - begun)
+            return offset
+
+        self._in_flight = InFlight(entry, host.submit(self._commit_lane, commit))
+
+    def _settle(self) -> Generator[Wait, None, None]:
+        """The answer to the commit in flight. Raises Fenced, InDoubt, OutputTooLarge, LogUnavailable."""
+        if self._in_flight is not None:
+            while not self._in_flight.future.done():
+                yield cast("Future[object]", self._in_flight.future)
+            offset = self._in_flight.future.result()
+            self.readings.entry_number = self._in_flight.entry.number
+            self._place = replace(self._place, offset=offset)
+            self._in_flight = None
+
+    # --- checkpoints --------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        """Take a snapshot of the state as it is; it is stored once the entry that led to it is committed."""
+        now = self._host.monotonic()
+        self._collect_save(now)
+        if self._saving is None and now >= self._save_again_at and self._is_due(now):
+            self._save(now)
+
+    def _is_due(self, now: float) -> bool:
+        new = self._fold.state.clock.records - max(self._checkpointer.saved_records, 0)
+        settings = self._settings
+        return (settings.checkpoint_records is not None and new >= settings.checkpoint_records) or (
+            settings.checkpoint_seconds is not None and new > 0 and now - self._saved_at >= settings.checkpoint_seconds
+        )
+
+    def _save(self, now: float) -> None:
+        clock, place, token, lineage = self._fold.state.clock, self._place, self._token, self._lineage
+        snapshot = self._checkpointer.take(self._fold.parts(), clock.records)
+        self.readings.stages["stall"].add(self._host.monotonic() - now)
+        answer = self._in_flight.future if self._in_flight is not None else None
+        stream_time_ms, saved_ms = clock.stream_time_ms, self._host.wall_ms()
+
+        def save() -> Saved:
+            try:
+                offset = place.offset if answer is None else answer.result()
+            except BaseException:
+                snapshot.close()
+                raise
+            return self._checkpointer.save(
+                snapshot, entry_number=place.number - 1, journal_offset=offset, token=token, positions=place.positions,
+                stream_time_ms=stream_time_ms, saved_ms=saved_ms, lineage=lineage,
+            )  # fmt: skip
+
+        self._saving = Saving(clock.records, place, self._host.submit(self._save_lane, save))
+
+    def _collect_save(self, now: float) -> None:
+        """What became of the last save. Redis may be away: that costs a longer recovery, never results."""
+        readings, settings = self.readings, self._settings
+        if self._saving is not None and self._saving.future.done():
+            saving, self._saving = self._saving, None
+            try:
+                saved = saving.future.result()
+            except (CheckpointError, LogError) as error:
+                readings.checkpoint_failures += 1
+                readings.say(f"checkpoint not saved: {error.message}")
+                self._save_again_at = now + settings.backoff_max_s
+            else:
+                if saved.advanced:
+                    self._saved_at = readings.checkpoint_at = now
+                    readings.checkpoints += 1
+                    readings.checkpoint_bytes = saved.bytes_total
+                    readings.checkpoint_entry = saving.place.number - 1
+                else:
+                    readings.say("checkpoint refused: the store holds a newer one")
+        age_max_s = settings.checkpoint_age_max_s
+        if age_max_s is not None and now - self._saved_at > age_max_s and self._is_unsaved():
+            raise CheckpointError(
+                f"task {self.number}: no checkpoint could be saved for {now - self._saved_at:.0f} s",
+                "records that a recovery needs would soon be deleted: mend the checkpoint store, or raise retention.ms",
+            )
+
+    def _is_unsaved(self) -> bool:
+        return self._fold.state.clock.records > self._checkpointer.saved_records
+
+    def _wait_for_save(self) -> Generator[Wait, None, None]:
+        while self._saving is not None:
+            if not self._saving.future.done():
+                yield cast("Future[object]", self._saving.future)
+            self._collect_save(self._host.monotonic())
+
+    def _finish(self) -> Generator[Wait, None, None]:
+        """Told to stop: the last answer, and a last checkpoint, so that the next owner has nothing to fold."""
+        yield from self._settle()
+        yield from self._wait_for_save()
+        if self._is_unsaved():
+            self._save(self._host.monotonic())
+            yield from self._wait_for_save()
+
+    # --- small things ---------------------------------------------------------------------------------------------------
+
+    def _call(self, work: Callable[[], T]) -> Generator[Wait, None, T]:
+        """Something that blocks, on the task's thread."""
+        future = self._host.submit(self._commit_lane, work)
+        while not future.done():
+            yield cast("Future[object]", future)
+        return future.result()
+
+    @property
+    def _commit_lane(self) -> str:
+        return f"task-{self.number}"
+
+    @property
+    def _save_lane(self) -> str:
+        return f"save-{self.number}"
+
+    def _count_fenced(self, error: Fenced) -> None:
+        """Fenced and still assigned: recover again. When it goes on, the owner is not of our group."""
+        now, settings = self._host.monotonic(), self._settings
+        self.readings.fenced += 1
+        self.readings.say(f"fenced: {error.message}")
+        self._fenced_at = [at for at in self._fenced_at if now - at < settings.fenced_window_s] + [now]
+        if len(self._fenced_at) > settings.fenced_max:
+            raise OwnedOutside(
+                f"task {self.number} is owned by somebody outside the group (our token {self.readings.token})",
+                "another worker uses the same pipeline name with another group: stop it, or rename one of them",
+            )
+
+    def _read_off(self, outputs: Outputs) -> None:
+        """Numbers for whoever reads them; metrics are worked out only now and then, they cost more than a batch."""
+        readings, state = self.readings, self._fold.state
+        for name, out in outputs.items():
+            readings.outputs[name] = readings.outputs.get(name, 0) + len(out)
+        readings.records = state.clock.records
+        readings.stream_time_ms = state.clock.stream_time_ms
+        readings.waiting, readings.parked = state.join.waiting, state.join.parked
+        now = self._host.monotonic()
+        if now - self._read_at >= READ_EVERY_S:
+            self._read_at = now
+            self.read_metrics()
+
+    def read_metrics(self) -> None:
+        """Bring the slower readings up to date."""
+        readings, state = self.readings, self._fold.state
+        assert self._log is not None
+        readings.counts = dict(state.clock.counts)
+        readings.metrics = {name: {"all": m.all(), "recent": m.recent()} for name, m in state.metrics.items()}
+        readings.coverage = state.coverage.all()
+        readings.frozen = dict(state.roles.frozen)
+        readings.lag = dict(self._log.lag())
