@@ -82,9 +82,8 @@ class InFlight:
 
 @dataclass(slots=True)
 class Saving:
-    """A checkpoint of the state at this record number, on its way to the store."""
+    """A checkpoint of the state at this place, on its way to the store."""
 
-    records: int
     place: Place
     future: "Future[Saved]"
 
@@ -310,7 +309,7 @@ class Task:
         snapshot = self._checkpointer.take(self._fold.parts(), clock.records)
         self.readings.stages["stall"].add(self._host.monotonic() - now)
         answer = self._in_flight.future if self._in_flight is not None else None
-        stream_time_ms, saved_ms = clock.stream_time_ms, self._host.wall_ms()
+        records, stream_time_ms, saved_ms = clock.records, clock.stream_time_ms, self._host.wall_ms()
 
         def save() -> Saved:
             try:
@@ -320,10 +319,10 @@ class Task:
                 raise
             return self._checkpointer.save(
                 snapshot, entry_number=place.number - 1, journal_offset=offset, token=token, positions=place.positions,
-                stream_time_ms=stream_time_ms, saved_ms=saved_ms, lineage=lineage,
+                records=records, stream_time_ms=stream_time_ms, saved_ms=saved_ms, lineage=lineage,
             )  # fmt: skip
 
-        self._saving = Saving(clock.records, place, self._host.submit(self._save_lane, save))
+        self._saving = Saving(place, self._host.submit(self._save_lane, save))
 
     def _collect_save(self, now: float) -> None:
         """What became of the last save. Redis may be away: that costs a longer recovery, never results."""
