@@ -6,14 +6,23 @@ not start fails its tests: nothing is skipped.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/servers.py is imported as tests.servers
 
 from tests.servers import KafkaServer, RedisServer
+
+if TYPE_CHECKING:
+    from tests.kafka_place import KafkaPlace
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """kafka-python 3.0.12 reads its protocol's schemas with deprecated functions, at import."""
+    config.addinivalue_line("filterwarnings", r"ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +45,19 @@ def redis_url() -> Iterator[str]:
         return
     with RedisServer() as server:
         yield server.url
+
+
+@pytest.fixture
+def kafka_log_factory(kafka: str) -> "Iterator[Callable[..., KafkaPlace]]":
+    """Makes fresh topics: ``place = kafka_log_factory(partitions=2)``, then ``place.append(...)`` and ``place.log()``."""
+    from tests.kafka_place import KafkaPlace  # noqa: PLC0415 (most tests need no Kafka client)
+
+    places: list[KafkaPlace] = []
+
+    def make(partitions: int = 1, label_partitions: int | None = None) -> KafkaPlace:
+        places.append(KafkaPlace(kafka, partitions, label_partitions))
+        return places[-1]
+
+    yield make
+    for place in places:
+        place.close()

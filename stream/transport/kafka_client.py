@@ -1,0 +1,188 @@
+"""What every librdkafka client here needs: names of topics, settings, and librdkafka's errors in our words.
+
+Clients never block for ever: each call has a deadline, and what librdkafka says on the side (bad credentials, all
+brokers down) is kept by a ``Watcher``, so that a call that only timed out can say why. Read kafka.py next.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from stream.errors import Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
+from stream.records import OutputName
+
+REQUEST_S = 30.0
+"""How long a question to the cluster may go unanswered before LogUnavailable."""
+
+START_OVER = "start over with `headrace restart CONFIG`"
+
+_logger = logging.getLogger("headrace.kafka")
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaTopics:
+    """The topics of one pipeline. All have the same number of partitions (labels too, unless they are broadcast)."""
+
+    events: str
+    labels: str | None
+    predictions: str
+    alarms: str
+    rejects: str
+    journal: str
+
+    def output(self, name: OutputName) -> str:
+        topic: str = getattr(self, name)
+        return topic
+
+    def all(self) -> tuple[str, ...]:
+        labels = () if self.labels is None else (self.labels,)
+        return (self.events, *labels, self.predictions, self.alarms, self.rejects, self.journal)
+
+
+class TopicFacts(NamedTuple):
+    """What a cluster says of a topic."""
+
+    id: str
+    partitions: int
+
+
+# librdkafka's own codes start with an underscore; they are public.
+END: int = KafkaError._PARTITION_EOF  # noqa: SLF001
+TIMED_OUT: int = KafkaError._TIMED_OUT  # noqa: SLF001
+ALL_DOWN: int = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
+OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001
+_REFUSED = {
+    KafkaError._AUTHENTICATION,  # noqa: SLF001
+    KafkaError._SSL,  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+_UNKNOWN = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+}
+_FENCED = {
+    KafkaError._FENCED,  # noqa: SLF001
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.FENCED_INSTANCE_ID,
+}
+
+
+class Watcher:
+    """Keeps what librdkafka says on the side about one client (its ``error_cb``)."""
+
+    def __init__(self) -> None:
+        self.refused: KafkaError | None = None
+        self.down: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        if error.code() in _REFUSED:
+            self.refused = error
+        elif error.code() == ALL_DOWN:
+            self.down = error
+
+
+class Settings:
+    """librdkafka settings of one pipeline, as every client gets them.
+
+    Parameters
+    ----------
+    given
+        The operator's: ``bootstrap.servers``, SASL, TLS and what else they like. What the protocol rests on wins.
+    client_id
+        How brokers see these clients in their logs and quotas.
+    """
+
+    def __init__(self, given: Mapping[str, object], client_id: str) -> None:
+        self._given = dict(given)
+        self._common = {
+            "client.id": client_id,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,  # the default of 10 s would be added to every outage
+        }
+
+    def client(self, watcher: Watcher, own: Mapping[str, object]) -> dict[str, Any]:
+        """For the constructor of one client; ``own`` wins over what the operator gave."""
+        return {**self._common, **self._given, **own, "error_cb": watcher, "logger": _logger}
+
+    @property
+    def endpoint(self) -> str:
+        """Where and how clients log in, for messages; no secret in it."""
+        servers = self._given.get("bootstrap.servers", "")
+        protocol = str(self._given.get("security.protocol", "plaintext")).lower()
+        mechanism = self._given.get("sasl.mechanism") or self._given.get("sasl.mechanisms")
+        return f"{servers} ({protocol}{f', {mechanism}' if mechanism and 'sasl' in protocol else ''})"
+
+    def error(self, error: KafkaError, doing: str, watcher: Watcher | None = None) -> LogError:
+        """Our error for librdkafka's. ``doing`` says what failed and where; anything unknown is LogUnavailable."""
+        code = error.code()
+        if error.fatal() or code in _FENCED:
+            return Fenced(f"{doing}: somebody else owns this task now ({error.str()})")
+        if watcher is not None and watcher.refused is not None:
+            error, code = watcher.refused, watcher.refused.code()
+        if code in _REFUSED:
+            return LogMisfit(
+                f"{doing}: Kafka at {self.endpoint} refuses us: {error.str()}",
+                "check the SASL and TLS settings under `kafka:`, and the user's rights",
+            )
+        if code in _UNKNOWN:
+            return LogMisfit(
+                f"{doing}: the topic was deleted, or lost partitions ({error.str()})",
+                f"bring it back with its records, or {START_OVER}",
+            )
+        if code in OUT_OF_RANGE:
+            return RecordsGone(f"{doing}: {error.str()}", START_OVER)
+        if code == KafkaError.MSG_SIZE_TOO_LARGE:
+            return OutputTooLarge(f"{doing}: {error.str()}", "raise max.message.bytes on the topic")
+        return LogUnavailable(f"{doing}: Kafka at {self.endpoint} does not answer: {error.str()}")
+
+
+class Deadline:
+    """A moment by which something must be done."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def left(self, at_most: float = float("inf")) -> float:
+        """Seconds that remain, never negative."""
+        return min(max(self._at - time.monotonic(), 0.0), at_most)
+
+    @property
+    def passed(self) -> bool:
+        return time.monotonic() >= self._at
+
+
+def describe(settings: Settings, topics: Sequence[str], timeout_s: float = REQUEST_S) -> dict[str, TopicFacts]:
+    """Ids and partition counts of topics; those that do not exist are left out. Raises LogMisfit, LogUnavailable."""
+    watcher = Watcher()
+    admin = AdminClient(settings.client(watcher, {}))
+    deadline = Deadline(timeout_s)
+    found: dict[str, TopicFacts] = {}
+    futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=max(timeout_s, 1.0))
+    for topic, future in futures.items():
+        try:
+            # In slices: the client says why it cannot connect only to somebody who polls.
+            while not future.done() and not deadline.passed and watcher.refused is None:
+                admin.poll(0.01)
+            description = future.result(timeout=0 if not future.done() else None)
+        except KafkaException as failure:
+            if failure.args[0].code() not in _UNKNOWN:
+                raise settings.error(failure.args[0], f"asking for topic {topic}", watcher) from failure
+        except TimeoutError:
+            raise settings.error(KafkaError(TIMED_OUT), f"asking for topic {topic}", watcher) from None
+        else:
+            found[topic] = TopicFacts(str(description.topic_id), len(description.partitions))
+    return found

@@ -1,0 +1,287 @@
+"""What a task writes: one transaction a batch, or acknowledged sends in order (``at_least_once``).
+
+The producer is good until its first error; then only ``fence`` makes a new one, and the caller reads the journal in
+between. Not here: whether a task is still ours (kafka.py) and what is written (runtime/). Read kafka_task.py next.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from stream.errors import Fenced, InDoubt, LogError, LogUnavailable, OutputTooLarge
+from stream.records import OutputRecords, Outputs
+from stream.transport.kafka_client import TIMED_OUT, Deadline, KafkaTopics, Settings, Watcher
+
+Delivery: TypeAlias = Literal["exactly_once", "at_least_once"]
+
+_MEMBERSHIP_LOST = {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID}
+_ABORT_S = 5.0
+
+
+def producer_settings(
+    transactional_id: str | None, transaction_timeout_ms: int, deadline_s: float
+) -> dict[str, object]:
+    """Of a task's producer."""
+    own: dict[str, object] = {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",  # as Java and kafka-python; partitions are always named here
+        "linger.ms": 0,
+        "retry.backoff.ms": 5,  # back to back, send_offsets otherwise waits 100 ms for the commit before
+        "queue.buffering.max.messages": 200_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }
+    if transactional_id is None:
+        return own | {"message.timeout.ms": int(deadline_s * 1000)}
+    return own | {"transactional.id": transactional_id, "transaction.timeout.ms": transaction_timeout_ms}
+
+
+class Writer:
+    """The producer of one task.
+
+    Parameters
+    ----------
+    settings, topics
+        As in KafkaLog.
+    task
+        The partition of journal and outputs.
+    transactional_id
+        None for ``at_least_once``.
+    transaction_timeout_ms
+        After this the broker ends an open transaction by itself.
+    deadline_s
+        How long a commit is tried.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: KafkaTopics,
+        task: int,
+        *,
+        transactional_id: str | None,
+        transaction_timeout_ms: int,
+        deadline_s: float,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._task = task
+        self._deadline_s = deadline_s
+        self._transactions = transactional_id is not None
+        self._own = producer_settings(transactional_id, transaction_timeout_ms, deadline_s)
+        self._watcher = Watcher()
+        self._producer: Producer | None = None
+        self._failed: list[tuple[KafkaError, str]] = []
+
+    def fence(self) -> None:
+        """A new producer; with transactions, what any other with this id left open is aborted and that one fenced."""
+        self.drop()
+        self._watcher = Watcher()
+        producer = Producer(self._settings.client(self._watcher, self._own))
+        deadline = Deadline(self._deadline_s)
+        while self._transactions:
+            try:
+                producer.init_transactions(deadline.left(1.0) or 0.1)
+                break
+            except KafkaException as failure:
+                error: KafkaError = failure.args[0]
+                producer.poll(0)  # so that the watcher hears
+                if not error.retriable() or deadline.passed or self._watcher.refused is not None:
+                    raise self._settings.error(error, f"taking task {self._task}", self._watcher) from failure
+        self._producer = producer
+
+    def commit(
+        self, entry: bytes, outputs: Outputs, offsets: Sequence[TopicPartition], group: Callable[[], object]
+    ) -> int:
+        """The journal entry's offset. ``group`` gives fresh metadata of the membership.
+
+        Raises Fenced, InDoubt, OutputTooLarge, LogUnavailable; then the producer is gone.
+        """
+        return self._run(outputs, entry=entry, offsets=offsets, group=group)
+
+    def emit(self, outputs: Outputs) -> None:
+        """Outputs only. Raises as ``commit``."""
+        if any(len(records) for records in outputs.values()):
+            self._run(outputs)
+
+    def _run(
+        self,
+        outputs: Outputs,
+        *,
+        entry: bytes | None = None,
+        offsets: Sequence[TopicPartition] = (),
+        group: Callable[[], object] | None = None,
+    ) -> int:
+        producer = self._producer
+        if producer is None:
+            raise Fenced(f"task {self._task} has no producer: it was never fenced, or failed since")
+        deadline = Deadline(self._deadline_s)
+        self._failed.clear()
+        journaled = -1
+        try:
+            # (1 is the batch itself, folded before any transaction is open.)
+            # 2. Begin; the journal entry, acknowledged before any output.
+            if self._transactions:
+                producer.begin_transaction()
+            if entry is not None:
+                journaled = self._journal(producer, entry, deadline)
+            # 3. The outputs, each with its seq.
+            for name, records in outputs.items():
+                self._produce(producer, self._topics.output(name), records, deadline)
+            if not self._transactions:
+                self._flush(producer, deadline, "outputs")
+                return journaled
+            # 4. The inputs' offsets, with the membership: fences a stale one; positions are read from the journal.
+            if offsets and group is not None:
+                self._retry(lambda left: producer.send_offsets_to_transaction(list(offsets), group(), left), deadline)
+        except KafkaException as failure:
+            raise self._give_up(failure.args[0], outputs) from failure
+        except LogError:
+            self.drop()
+            raise
+        # 5. Commit. Whatever fails from here on, only the journal knows.
+        try:
+            self._retry(producer.commit_transaction, deadline)
+        except KafkaException as failure:
+            raise self._doubt(failure.args[0], outputs) from failure
+        return journaled
+
+    def _journal(self, producer: Producer, entry: bytes, deadline: Deadline) -> int:
+        reports: list[tuple[KafkaError | None, int]] = []
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            reports.append((error, message.offset() or 0))
+
+        producer.produce(self._topics.journal, entry, partition=self._task, on_delivery=report)
+        self._flush(producer, deadline, "the journal entry")
+        error, offset = reports[0]
+        if error is not None:
+            raise KafkaException(error)
+        return offset
+
+    def _produce(self, producer: Producer, topic: str, records: OutputRecords, deadline: Deadline) -> None:
+        # Within a transaction a failed send fails the commit, so nothing needs a report of its own.
+        report = None if self._transactions else self._reporter(topic)
+        further = records.headers
+        seq = records.first_seq
+        for index, (key, value) in enumerate(zip(records.keys, records.values, strict=True)):
+            headers: list[tuple[str, bytes]] = [("seq", b"%d" % (seq + index))]
+            if further is not None:
+                headers += further[index].items()
+            while True:
+                try:
+                    if report is None:
+                        producer.produce(topic, value, key, self._task, headers=headers)  # type: ignore[arg-type]
+                    else:
+                        producer.produce(topic, value, key, self._task, on_delivery=report, headers=headers)  # type: ignore[arg-type]
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+                    if deadline.passed:
+                        raise LogUnavailable(f"{topic}/{self._task}: the producer's queue stays full") from None
+
+    def _reporter(self, topic: str) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                self._failed.append((error, topic))
+
+        return report
+
+    def _flush(self, producer: Producer, deadline: Deadline, what: str) -> None:
+        """Wait until all that was sent is acknowledged."""
+        while producer.flush(deadline.left(1.0)):
+            if self._watcher.refused is not None or deadline.passed:
+                error = self._watcher.refused or KafkaError(TIMED_OUT)
+                raise self._settings.error(error, f"task {self._task}: {what} was not acknowledged", self._watcher)
+        if self._failed:
+            raise KafkaException(self._failed[0][0])
+
+    def _retry(self, call: Callable[[float], object], deadline: Deadline) -> None:
+        """Call again what librdkafka says may be called again, until the deadline."""
+        while True:
+            try:
+                call(deadline.left() or 0.1)
+            except KafkaException as failure:
+                if not failure.args[0].retriable() or deadline.passed:
+                    raise
+            else:
+                return
+
+    def _give_up(self, error: KafkaError, outputs: Outputs) -> LogError:
+        """Something failed before the commit was asked for: end the transaction, and say what it was."""
+        doing = f"task {self._task}, before the commit"
+        ended = self._transactions and error.txn_requires_abort() and not error.fatal() and self._abort()
+        try:
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                return self._too_large(outputs)
+            if error.code() in _MEMBERSHIP_LOST:
+                return Fenced(f"{doing}: the group no longer knows this worker ({error.str()})")
+            if ended:
+                return InDoubt(f"{doing}: aborted ({error.str()})")
+            return self._settings.error(error, doing, self._watcher)
+        finally:
+            self.drop()
+
+    def _doubt(self, error: KafkaError, outputs: Outputs) -> LogError:
+        """The commit was asked for and not confirmed."""
+        try:
+            if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                self._abort()
+                return self._too_large(outputs)
+            known = self._settings.error(error, f"task {self._task}, at the commit")
+            if isinstance(known, Fenced):
+                return known
+            if error.txn_requires_abort():
+                self._abort()
+            return InDoubt(f"task {self._task}: the commit was not confirmed ({error.str()})")
+        finally:
+            self.drop()
+
+    def _abort(self) -> bool:
+        assert self._producer is not None
+        try:
+            self._producer.purge()
+            self._producer.abort_transaction(_ABORT_S)
+        except KafkaException:
+            return False  # the next fence ends it
+        return True
+
+    def _too_large(self, outputs: Outputs) -> LogError:
+        """Which topic it is, from the topics' limits: a transaction's error does not name it."""
+        sizes = {
+            self._topics.output(name): max(map(len, records.values))
+            for name, records in outputs.items()
+            if len(records)
+        }
+        limits = self._limits(list(sizes))
+        over = [topic for topic in sizes if sizes[topic] + 70 > limits.get(topic, 1 << 62)] or list(sizes)
+        said = ", ".join(
+            f"{topic} (largest record {sizes[topic]} bytes, limit {limits.get(topic, '?')})" for topic in over
+        )
+        return OutputTooLarge(
+            f"task {self._task}: an output is above the broker's limit: {said}",
+            f"raise max.message.bytes on {' and '.join(over)} (and message.max.bytes under `kafka:`)",
+        )
+
+    def _limits(self, topics: list[str]) -> Mapping[str, int]:
+        """``max.message.bytes`` of topics, as far as the cluster says."""
+        admin = AdminClient(self._settings.client(Watcher(), {}))
+        futures = admin.describe_configs(
+            [ConfigResource(ResourceType.TOPIC, topic) for topic in topics], request_timeout=5.0
+        )
+        limits: dict[str, int] = {}
+        for resource, future in futures.items():
+            try:
+                limits[resource.name] = int(future.result()["max.message.bytes"].value)
+            except KafkaException:
+                continue  # the message then says "limit ?"
+        return limits
+
+    def drop(self) -> None:
+        """Forget the producer and what it had not sent. Idempotent."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
+            producer.poll(0)
