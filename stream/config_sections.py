@@ -91,7 +91,8 @@ class Events(Section):
 
     topic: Topic | None = Field(default=None, description="Kafka topic of the events. Or `file`.")
     file: Files | None = Field(
-        default=None, description="Files of events in order (JSONL, CSV, Parquet; plain or compressed). Or `topic`."
+        default=None,
+        description="File or files of events, in order (JSONL, CSV, Parquet; plain or compressed). Or `topic`.",
     )
     id: Text = Field(description="Field with the event's id, by which labels find it.")
     key: Text | None = Field(
@@ -152,7 +153,7 @@ class Labels(Section):
     """Where the truth comes from: a stream of its own (`topic` or `file`), or a field of the event, and what silence means."""
 
     topic: Topic | None = Field(default=None, description="Kafka topic of the labels, partitioned as the events.")
-    file: Files | None = Field(default=None, description="Files of labels.")
+    file: Files | None = Field(default=None, description="File or files of labels, in order.")
     field: Text | None = Field(default=None, description="Field of the event that holds its label (history, demos).")
     delay: Duration = Field(
         default=Duration(0), description="With `field`: how long after the event the label is known, in event time."
@@ -200,6 +201,8 @@ class Labels(Section):
             raise wrong("say where labels come from: `topic`, `file`, or `field` (of the event)")
         elif self.id is None or self.value is None:
             raise wrong("labels of their own need `id` (the event's) and `value`")
+        elif self.file is not None and self.time is None:
+            raise wrong("`time` is required: a line of a file has no time of its own")
         elif self.delay.ms:
             raise wrong("`delay` is for `field`; records of labels say their own time")
         if self.field is not None and self.partitioning == "broadcast":
