@@ -104,6 +104,7 @@ def sift(values: Sequence[bytes | None], parser: Parser, limits: Limits, read: C
             except (Refused, KeyError) as error:
                 rejects[place] = diagnose(cast("bytes", values[place]), limits, read, str(error))
         places, parsed = [place for place, _ in good], [one for _, one in good]
+        rejects = dict(sorted(rejects.items()))
         columns = parser.columns(parsed)
     return Sifted(columns, places, rejects, tombstones)
 
