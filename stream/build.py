@@ -1,227 +1,203 @@
-"""The only place where objects are wired: from settings to a fold, a log, a store, a worker.
+"""The only place where objects are wired: from settings to a log, a store, a worker. No logic of its own.
 
-No logic of its own: each function reads like the configuration. Read runtime/worker.py for what is done with it.
+build_fold.py does the same for what is pure. Read runtime/worker.py for what is done with it.
 """
 
-import hashlib
-import importlib.metadata
-import json
+import os
 import platform
-from collections.abc import Mapping, Sequence
-from typing import Any
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-from learners.base import Learner, Problem
-from learners.metrics.build import make as make_metrics
-from learners.metrics.coverage import Coverage
-from learners.rows import Feature, Layout
-from stream.codec import EventDecoder, LabelDecoder
-from stream.codec_specs import EventSpec, LabelSpec, Limits, Target, TimeField
-from stream.config import Config, fold_config
-from stream.config_sections import DetectorSpec, FeatureSignal, TimeSpec
+from stream.build_fold import build_fold, lineage
+from stream.checkpoints.base import CheckpointStore
+from stream.checkpoints.checkpointer import Checkpointer
+from stream.checkpoints.signing import KEY_VARIABLE, Signer, load_key
+from stream.config import Config
 from stream.errors import ConfigError
-from stream.parts import build_detector, build_learner
-from stream.pipeline.clock import Clock
-from stream.pipeline.fold import Fold
-from stream.pipeline.join import FOREVER, Join, JoinRules
-from stream.pipeline.state import PipelineState, Plan, Roles, Watch
-from stream.records import Input
+from stream.runtime.host import Host, ThreadHost
+from stream.runtime.readings import TaskReadings
+from stream.runtime.task import Task, TaskSettings
+from stream.runtime.worker import Worker
+from stream.transport.base import Log
 
-VERSIONS = ("headrace", "river", "numpy", "numba", "scipy")
-"""Distributions whose version may change an answer."""
+LOCAL = ".headrace"
+"""Beside the configuration: the generated key, and the embedded Redis."""
 
 
-def lineage(config: Config, identity: Mapping[str, object]) -> dict[str, object]:
-    """What results depend on beside the records: settings that change answers, versions, topics.
+@dataclass(slots=True)
+class Service:
+    """A worker and what it works with."""
+
+    config: Config
+    worker: Worker
+    store: CheckpointStore
+    readings: dict[int, TaskReadings]
+    """Of every task that the worker ever had, by number: the newest."""
+
+
+@contextmanager
+def open_service(
+    config: Config, *, accept_lineage: bool = False, say: Callable[[str], None] = print, host: Host | None = None
+) -> Iterator[Service]:
+    """A worker for this configuration, and an end for everything that was opened.
 
     Parameters
     ----------
-    identity : mapping
-        The log's: topic ids and partition counts.
+    accept_lineage : bool
+        Go on with other settings than the journal's.
+    say : callable
+        Told warnings for people.
+
+    Raises
+    ------
+    HeadraceError
+        Whatever an operator must see to before there can be a worker.
     """
-    versions = {name: importlib.metadata.version(name) for name in VERSIONS}
-    python = ".".join(platform.python_version_tuple()[:2])
-    told = {"answers": config.answers(), "versions": {"python": python, **versions}, "log": dict(identity)}
-    plain: dict[str, object] = json.loads(json.dumps(told))
-    return plain
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(config, say=say))
+        signer = Signer(signing_key(config))
+        log = open_log(config)
+        stack.callback(log.close)
+        told = lineage(config, log.identity())
+        build_fold(told, ())  # what is wrong with a learner is said before anything is touched
+        machine: Host = host if host is not None else ThreadHost()
+        settings = task_settings(config, accept_lineage=accept_lineage)
+        readings: dict[int, TaskReadings] = {}
+
+        def make_task(number: int) -> Task:
+            readings[number] = own = TaskReadings(number)
+            checkpointer = Checkpointer(
+                store, signer, task_name(config, number), keep=config.checkpoints.keep, on_unverified=own.say,
+                admitted=user_modules(config), monotonic=machine.monotonic,
+            )  # fmt: skip
+            return Task(number, lambda: log.open(number), checkpointer, build_fold, told, machine, settings, own)
+
+        yield Service(config, Worker(log, make_task, machine, ends=config.on_files), store, readings)
 
 
-def lineage_digest(lineage: Mapping[str, object]) -> str:
-    """Eight hexadecimal digits for people and headers."""
-    return hashlib.sha256(json.dumps(lineage, sort_keys=True).encode()).hexdigest()[:8]
+def task_name(config: Config, number: int) -> str:
+    """As checkpoints name it."""
+    return f"{config.name}/{number}"
 
 
-def build_fold(lineage: dict[str, object], inputs: Sequence[Input]) -> Fold:
-    """A fresh fold, as the lineage tells. Raises ConfigError."""
-    answers = lineage["answers"]
-    assert isinstance(answers, dict)
-    config = fold_config(answers)
-    problem = _problem(config)
-    layout = Layout(_features(config))
-    width = _width(config)
-    learners = _learners(config, problem, width)
-    _check_layout(layout, learners)
-    state = PipelineState(
-        clock=Clock(config.time_jump_max.ms or FOREVER),
-        join=Join(_rules(config), layout, tuple(_classes(config))),
-        learners=learners,
-        roles=Roles(config.champion),
-        metrics={
-            name: make_metrics(
-                problem, threshold=config.predictions.threshold, window=config.metrics.window, width=width
-            )
-            for name in learners
-        },
-        coverage=Coverage(),
-        watches=tuple(_watch(spec, config) for spec in config.detectors),
-    )
-    target = Target(problem, tuple(_classes(config)), config.labels is not None and config.labels.new_classes)
-    limits = Limits(**config.limits.model_dump())
-    labels = config.labels
-    label_decoder = None
-    if labels is not None and labels.own_stream:
-        assert labels.id is not None
-        assert labels.value is not None
-        label_decoder = LabelDecoder(LabelSpec(labels.id, labels.value, _time(labels.time)), limits, target)
-    return Fold(
-        state=state,
-        plan=Plan(
-            problem=problem,
-            champion=config.champion,
-            inputs=tuple(inputs),
-            threshold=config.predictions.threshold,
-            learn_errors_max=config.learn_errors_max,
-            lineage=lineage_digest(lineage),
-            limits=limits,
-        ),
-        event_decoder=EventDecoder(_event_spec(config), limits, target),
-        label_decoder=label_decoder,
-        specifications=_specifications(answers, state),
+def task_settings(config: Config, *, accept_lineage: bool = False) -> TaskSettings:
+    """How tasks of this configuration work."""
+    every = config.checkpoints.every
+    return TaskSettings(
+        worker=f"{socket.gethostname()}/{os.getpid()}",
+        batch_records=config.batch.records,
+        poll_wait_s=0.0 if config.on_files else config.batch.wait.seconds,
+        checkpoint_records=every.records,
+        checkpoint_seconds=every.seconds,
+        accept_lineage=accept_lineage,
     )
 
 
-def _problem(config: Config) -> Problem:
-    if config.features:
-        raise ConfigError("features: windows are not available in this version", "leave `features:` out")
-    if config.problem == "ranking":
-        raise ConfigError(
-            "problem: ranking is not available in this version", "use binary, multiclass, regression or anomaly"
-        )
-    return config.problem
+def open_log(config: Config) -> Log:
+    """The log of this configuration: files or Kafka. Raises LogMisfit, LogUnavailable, ConfigError."""
+    if config.on_files:
+        return _files_log(config)
+    from stream.transport.kafka import KafkaLog, KafkaTopics  # noqa: PLC0415 - librdkafka only where it is used
+
+    topics = config.topics()
+    return KafkaLog(
+        config.client_settings(),
+        pipeline=config.name,
+        topics=KafkaTopics(
+            events=topics["events"], labels=topics.get("labels"), predictions=topics["predictions"],
+            alarms=topics["alarms"], rejects=topics["rejects"], journal=topics["journal"],
+        ),  # fmt: skip
+        partitioning=config.labels.partitioning if config.labels is not None else "copartitioned",
+        delivery=config.delivery,
+        group=config.group,
+        transaction_timeout_ms=config.transaction_timeout.ms,
+        commit_deadline_s=config.commit_deadline.seconds,
+    )
 
 
-def _learners(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
-    learners = {}
-    for name, spec in config.learners.items():
+def _files_log(config: Config) -> Log:
+    from stream.transport.files import FilesLog  # noqa: PLC0415 - as above
+
+    assert config.events.file is not None
+    labels = config.labels.file if config.labels is not None else None
+    return FilesLog(
+        [config.path(one) for one in config.events.file],
+        None if labels is None else [config.path(one) for one in labels],
+        config.path(config.out),
+        config.name,
+    )
+
+
+@contextmanager
+def open_store(config: Config, *, say: Callable[[str], None] = print) -> Iterator[CheckpointStore]:
+    """The checkpoint store of this configuration. Raises ConfigError, StoreUnavailable."""
+    address = config.checkpoints.store
+    with ExitStack() as stack:
+        if address.kind == "files":
+            from stream.checkpoints.files import FileStore  # noqa: PLC0415 - only the one that is used
+
+            store: CheckpointStore = FileStore(config.path(address.location.get()))
+        else:
+            from stream.checkpoints.redis import RedisStore  # noqa: PLC0415 - as above
+
+            url = address.location.get()
+            if address.kind == "embedded":
+                from stream.checkpoints.embedded import EmbeddedRedis  # noqa: PLC0415 - as above
+
+                url = stack.enter_context(EmbeddedRedis(local_directory(config) / "redis")).url
+            redis_store = RedisStore(url)
+            for warning in redis_store.verify():
+                say(warning)
+            store = redis_store
+        stack.callback(store.close)
+        yield store
+
+
+def signing_key(config: Config) -> bytes:
+    """The key that signs checkpoints. Raises ConfigError."""
+    key_file = config.checkpoints.key_file
+    generate_at = local_directory(config) / "checkpoint.key"
+    if key_file is None and not os.environ.get(KEY_VARIABLE):
         try:
-            learners[name] = build_learner(spec, problem, width)
-        except ConfigError as error:
-            raise ConfigError(f"learner {name}: {error.message}", error.hint) from error
-    return learners
-
-
-def _check_layout(layout: Layout, learners: Mapping[str, Learner]) -> None:
-    for name, learner in learners.items():
-        if layout.is_open and getattr(learner, "needs_matrix", False):
+            generate_at.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise ConfigError(
-                f"learner {name} runs on arrays, so the features must be known beforehand",
-                "list them: `events: {features: [...]}`",
-            )
+                f"cannot keep a checkpoint key in {generate_at.parent}: {error.strerror}",
+                f"set {KEY_VARIABLE}, or `checkpoints: {{key_file: …}}`",
+            ) from error
+    return load_key(None if key_file is None else config.path(key_file), os.environ.get(KEY_VARIABLE), generate_at)
 
 
-def _features(config: Config) -> tuple[Feature, ...] | None:
-    listed = config.events.features
-    return None if listed is None else tuple(Feature(one.name, one.type, one.required) for one in listed)
+def local_directory(config: Config) -> Path:
+    """Where this configuration keeps what belongs to this machine."""
+    return config.path(LOCAL) / config.name
 
 
-def _time(spec: TimeSpec | None) -> TimeField | None:
-    return None if spec is None else TimeField(spec.field, spec.zone, spec.unit)
+def user_modules(config: Config) -> tuple[str, ...]:
+    """Top-level modules of the user's own that checkpoints may name: those of factories and dotted paths."""
+    found: set[str] = set()
+
+    def look(value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if key == "factory" and isinstance(inner, str):
+                    found.add(inner.partition(":")[0].partition(".")[0])
+                elif isinstance(key, str) and "." in key:
+                    found.add(key.partition(".")[0])
+                look(inner)
+        elif isinstance(value, (list, tuple)):
+            for inner in value:
+                look(inner)
+        elif isinstance(value, str) and "." in value and value.replace(".", "").replace("_", "").isalnum():
+            found.add(value.partition(".")[0])
+
+    look(dict(config.learners))
+    return tuple(sorted(found - {"river", "learners", "detectors", "numpy", "stream"}))
 
 
-def _event_spec(config: Config) -> EventSpec:
-    events, labels = config.events, config.labels
-    return EventSpec(
-        id=events.id,
-        key=events.key,
-        time=_time(events.time),
-        features=_features(config),
-        exclude=events.exclude,
-        label=labels.field if labels is not None else None,
-    )
-
-
-def _classes(config: Config) -> Sequence[str]:
-    return (config.labels.classes or ()) if config.labels is not None else ()
-
-
-def _width(config: Config) -> int:
-    if config.problem != "multiclass" or config.labels is None:
-        return 1
-    return config.labels.classes_max if config.labels.new_classes else len(_classes(config))
-
-
-def _rules(config: Config) -> JoinRules:
-    labels = config.labels
-    if labels is None:
-        return JoinRules(wait_ms=config.events.remember.ms, field_delay_ms=0, park_ms=0)
-    at_once = labels.field is not None and labels.delay.ms == 0
-    assume = labels.assume
-    return JoinRules(
-        wait_ms=config.events.remember.ms if at_once else labels.wait.ms,
-        field_delay_ms=labels.delay.ms if labels.field is not None else None,
-        assume=None if assume is None else _assumed(config, assume.value),
-        assume_after_ms=FOREVER if assume is None else assume.after.ms,
-        last_wins=labels.conflict == "last",
-        park_ms=labels.park.ms,
-        park_max=labels.park_max,
-        waiting_max=labels.waiting_max,
-        broadcast=labels.partitioning == "broadcast",
-        open_classes=labels.new_classes,
-        classes_max=labels.classes_max,
-    )
-
-
-def _assumed(config: Config, value: Any) -> float:
-    if config.problem != "multiclass":
-        return float(value)
-    classes = list(_classes(config))
-    name = str(value).lower() if isinstance(value, bool) else str(value)
-    if name not in classes:
-        raise ConfigError(f"labels.assume: {name!r} is not one of the classes", f"classes are {', '.join(classes)}")
-    return float(classes.index(name))
-
-
-def _watch(spec: DetectorSpec, config: Config) -> Watch:
-    detector = build_detector(spec.detector)
-    feature = spec.signal.feature if isinstance(spec.signal, FeatureSignal) else None
-    if getattr(detector, "binary", False) and (spec.signal != "error" or config.problem == "regression"):
-        raise ConfigError(
-            f"detector {spec.name} takes only 0 and 1, so it watches `signal: error` of a classification",
-            "use adwin, page_hinkley or kswin for other signals",
-        )
-    return Watch(
-        name=spec.name,
-        signal="feature" if isinstance(spec.signal, FeatureSignal) else spec.signal,
-        feature=feature,
-        detector=detector,
-        response=spec.response,
-        learners=tuple(config.champion if name == "champion" else name for name in spec.learners),
-    )
-
-
-def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[str, object]:
-    """Of each part, the settings that its state depends on."""
-    shape = {key: answers["events"][key] for key in ("id", "key", "time", "features", "exclude")}
-    labels = answers["labels"] or {}
-    target = {"problem": answers["problem"], "classes": labels.get("classes"), "open": labels.get("new_classes")}
-    rows = {"features": shape["features"], "keeps_rows": state.join.keeps_rows, **target}
-    specifications: dict[str, object] = {"clock": None, "coverage": None, "join": rows}
-    specifications["roles"] = {"champion": answers["champion"], "learners": answers["order"]}
-    detectors = {spec["name"]: spec for spec in answers["detectors"]}
-    for name in state.learners:
-        specifications[f"learner/{name}"] = {"learner": answers["learners"][name], "events": shape, **target}
-        specifications[f"metrics/{name}"] = {
-            "threshold": answers["predictions"], "metrics": answers["metrics"], **target,
-        }  # fmt: skip
-    for watch in state.watches:
-        specifications[f"detector/{watch.name}"] = detectors[watch.name]
-    return specifications
+def machine() -> str:
+    """The machine in a line, for reports."""
+    return f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores"

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from stream.build import build_fold, lineage
+from stream.build_fold import build_fold, lineage
 from stream.checkpoints.base import CheckpointStore
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.memory import MemoryStore

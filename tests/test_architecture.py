@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": _EDGE,
     "config": _EDGE,
     "build": _EDGE | {"runtime", "config"},
-    "serving": _EDGE | {"config", "build"},  # it sees the runtime through a protocol of its own
+    "serving": _EDGE | {"runtime", "config", "build"},
     "cli": _EDGE | {"runtime", "config", "build", "serving", "feeds"},
 }
 

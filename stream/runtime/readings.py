@@ -55,7 +55,10 @@ class TaskReadings:
     """Monotonic seconds of the last good save, or of the recovery."""
     messages: list[str] = field(default_factory=list)
     """The last things worth a person's attention."""
+    said: int = 0
+    """How many there were in all."""
 
     def say(self, message: str) -> None:
         self.messages.append(message)
+        self.said += 1
         del self.messages[:-20]

@@ -12,7 +12,7 @@ turn many lives in one thread, and a simulator can stop one at any touch of log 
 Redis, or what a record means. Read recovery.py next, then worker.py for the loop.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar, cast
@@ -315,7 +315,7 @@ class Task:
             try:
                 offset = place.offset if answer is None else answer.result()
             except BaseException:
-                snapshot.close()
+                snapshot.discard()
                 raise
             return self._checkpointer.save(
                 snapshot, entry_number=place.number - 1, journal_offset=offset, token=token, positions=place.positions,
@@ -401,6 +401,8 @@ class Task:
         readings, state = self.readings, self._fold.state
         for name, out in outputs.items():
             readings.outputs[name] = readings.outputs.get(name, 0) + len(out)
+        _tally(readings.alarms, (key.decode() for key in outputs["alarms"].keys))
+        _tally(readings.rejects, (header["reason"].decode() for header in outputs["rejects"].headers or ()))
         readings.records = state.clock.records
         readings.stream_time_ms = state.clock.stream_time_ms
         readings.waiting, readings.parked = state.join.waiting, state.join.parked
@@ -418,3 +420,8 @@ class Task:
         readings.coverage = state.coverage.all()
         readings.frozen = dict(state.roles.frozen)
         readings.lag = dict(self._log.lag())
+
+
+def _tally(counts: dict[str, int], names: Iterable[str]) -> None:
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1

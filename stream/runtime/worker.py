@@ -50,6 +50,7 @@ class Worker:
         self._living: dict[int, Living] = {}
         self._stopping = False
         self._assigned = False
+        self._turned_at = host.monotonic()
 
     def stop(self) -> None:
         """End the batch, save a checkpoint, leave the group. May be called from a signal's handler, and again."""
@@ -63,6 +64,10 @@ class Worker:
         """Whether it works: it has an assignment and none of its tasks is recovering."""
         tasks = self.readings()
         return self._assigned and not self._stopping and all(task.phase == "running" for task in tasks)
+
+    def turned_s_ago(self) -> float:
+        """Seconds since the loop last went round; much of it means that something hangs."""
+        return self._host.monotonic() - self._turned_at
 
     def run(self) -> None:
         """Until stopped. Raises the first error that a task could not go on from, after the others have ended well."""
@@ -93,7 +98,8 @@ class Worker:
 
     def _turn(self) -> None:
         """One piece of work for each life that can do some; wait a little when none can."""
-        now, idle = self._host.monotonic(), True
+        self._turned_at = now = self._host.monotonic()
+        idle = True
         for number, living in list(self._living.items()):
             living.task.stopping |= self._stopping
             if living.ready(now):

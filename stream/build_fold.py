@@ -1,0 +1,224 @@
+"""From settings to a fold: the plain arguments that the pure rooms get. No logic of its own; read build.py next."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from learners.base import Learner, Problem
+from learners.metrics.build import make as make_metrics
+from learners.metrics.coverage import Coverage
+from learners.rows import Feature, Layout
+from stream.codec import EventDecoder, LabelDecoder
+from stream.codec_specs import EventSpec, LabelSpec, Limits, Target, TimeField
+from stream.config import Config, fold_config
+from stream.config_sections import DetectorSpec, FeatureSignal, TimeSpec
+from stream.errors import ConfigError
+from stream.parts import build_detector, build_learner
+from stream.pipeline.clock import Clock
+from stream.pipeline.fold import Fold
+from stream.pipeline.join import FOREVER, Join, JoinRules
+from stream.pipeline.state import PipelineState, Plan, Roles, Watch
+from stream.records import Input
+
+VERSIONS = ("headrace", "river", "numpy", "numba", "scipy")
+"""Distributions whose version may change an answer."""
+
+
+def lineage(config: Config, identity: Mapping[str, object]) -> dict[str, object]:
+    """What results depend on beside the records: settings that change answers, versions, topics.
+
+    Parameters
+    ----------
+    identity : mapping
+        The log's: topic ids and partition counts.
+    """
+    versions = {name: importlib.metadata.version(name) for name in VERSIONS}
+    python = ".".join(platform.python_version_tuple()[:2])
+    told = {"answers": config.answers(), "versions": {"python": python, **versions}, "log": dict(identity)}
+    plain: dict[str, object] = json.loads(json.dumps(told))
+    return plain
+
+
+def lineage_digest(lineage: Mapping[str, object]) -> str:
+    """Eight hexadecimal digits for people and headers."""
+    return hashlib.sha256(json.dumps(lineage, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def build_fold(lineage: dict[str, object], inputs: Sequence[Input]) -> Fold:
+    """A fresh fold, as the lineage tells. Raises ConfigError."""
+    answers = lineage["answers"]
+    assert isinstance(answers, dict)
+    config = fold_config(answers)
+    problem = _problem(config)
+    layout = Layout(_features(config))
+    width = _width(config)
+    learners = _learners(config, problem, width)
+    _check_layout(layout, learners)
+    state = PipelineState(
+        clock=Clock(config.time_jump_max.ms or FOREVER),
+        join=Join(_rules(config), layout, tuple(_classes(config))),
+        learners=learners,
+        roles=Roles(config.champion),
+        metrics={
+            name: make_metrics(
+                problem, threshold=config.predictions.threshold, window=config.metrics.window, width=width
+            )
+            for name in learners
+        },
+        coverage=Coverage(),
+        watches=tuple(_watch(spec, config) for spec in config.detectors),
+    )
+    target = Target(problem, tuple(_classes(config)), config.labels is not None and config.labels.new_classes)
+    limits = Limits(**config.limits.model_dump())
+    labels = config.labels
+    label_decoder = None
+    if labels is not None and labels.own_stream:
+        assert labels.id is not None
+        assert labels.value is not None
+        label_decoder = LabelDecoder(LabelSpec(labels.id, labels.value, _time(labels.time)), limits, target)
+    return Fold(
+        state=state,
+        plan=Plan(
+            problem=problem,
+            champion=config.champion,
+            inputs=tuple(inputs),
+            threshold=config.predictions.threshold,
+            learn_errors_max=config.learn_errors_max,
+            lineage=lineage_digest(lineage),
+            limits=limits,
+        ),
+        event_decoder=EventDecoder(_event_spec(config), limits, target),
+        label_decoder=label_decoder,
+        specifications=_specifications(answers, state),
+    )
+
+
+def _problem(config: Config) -> Problem:
+    if config.features:
+        raise ConfigError("features: windows are not available in this version", "leave `features:` out")
+    if config.problem == "ranking":
+        raise ConfigError(
+            "problem: ranking is not available in this version", "use binary, multiclass, regression or anomaly"
+        )
+    return config.problem
+
+
+def _learners(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
+    learners = {}
+    for name, spec in config.learners.items():
+        try:
+            learners[name] = build_learner(spec, problem, width)
+        except ConfigError as error:
+            raise ConfigError(f"learner {name}: {error.message}", error.hint) from error
+    return learners
+
+
+def _check_layout(layout: Layout, learners: Mapping[str, Learner]) -> None:
+    for name, learner in learners.items():
+        if layout.is_open and getattr(learner, "needs_matrix", False):
+            raise ConfigError(
+                f"learner {name} runs on arrays, so the features must be known beforehand",
+                "list them: `events: {features: [...]}`",
+            )
+
+
+def _features(config: Config) -> tuple[Feature, ...] | None:
+    listed = config.events.features
+    return None if listed is None else tuple(Feature(one.name, one.type, one.required) for one in listed)
+
+
+def _time(spec: TimeSpec | None) -> TimeField | None:
+    return None if spec is None else TimeField(spec.field, spec.zone, spec.unit)
+
+
+def _event_spec(config: Config) -> EventSpec:
+    events, labels = config.events, config.labels
+    return EventSpec(
+        id=events.id,
+        key=events.key,
+        time=_time(events.time),
+        features=_features(config),
+        exclude=events.exclude,
+        label=labels.field if labels is not None else None,
+    )
+
+
+def _classes(config: Config) -> Sequence[str]:
+    return (config.labels.classes or ()) if config.labels is not None else ()
+
+
+def _width(config: Config) -> int:
+    if config.problem != "multiclass" or config.labels is None:
+        return 1
+    return config.labels.classes_max if config.labels.new_classes else len(_classes(config))
+
+
+def _rules(config: Config) -> JoinRules:
+    labels = config.labels
+    if labels is None:
+        return JoinRules(wait_ms=config.events.remember.ms, field_delay_ms=0, park_ms=0)
+    at_once = labels.field is not None and labels.delay.ms == 0
+    assume = labels.assume
+    return JoinRules(
+        wait_ms=config.events.remember.ms if at_once else labels.wait.ms,
+        field_delay_ms=labels.delay.ms if labels.field is not None else None,
+        assume=None if assume is None else _assumed(config, assume.value),
+        assume_after_ms=FOREVER if assume is None else assume.after.ms,
+        last_wins=labels.conflict == "last",
+        park_ms=labels.park.ms,
+        park_max=labels.park_max,
+        waiting_max=labels.waiting_max,
+        broadcast=labels.partitioning == "broadcast",
+        open_classes=labels.new_classes,
+        classes_max=labels.classes_max,
+    )
+
+
+def _assumed(config: Config, value: Any) -> float:
+    if config.problem != "multiclass":
+        return float(value)
+    classes = list(_classes(config))
+    name = str(value).lower() if isinstance(value, bool) else str(value)
+    if name not in classes:
+        raise ConfigError(f"labels.assume: {name!r} is not one of the classes", f"classes are {', '.join(classes)}")
+    return float(classes.index(name))
+
+
+def _watch(spec: DetectorSpec, config: Config) -> Watch:
+    detector = build_detector(spec.detector)
+    feature = spec.signal.feature if isinstance(spec.signal, FeatureSignal) else None
+    if getattr(detector, "binary", False) and (spec.signal != "error" or config.problem == "regression"):
+        raise ConfigError(
+            f"detector {spec.name} takes only 0 and 1, so it watches `signal: error` of a classification",
+            "use adwin, page_hinkley or kswin for other signals",
+        )
+    return Watch(
+        name=spec.name,
+        signal="feature" if isinstance(spec.signal, FeatureSignal) else spec.signal,
+        feature=feature,
+        detector=detector,
+        response=spec.response,
+        learners=tuple(config.champion if name == "champion" else name for name in spec.learners),
+    )
+
+
+def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[str, object]:
+    """Of each part, the settings that its state depends on."""
+    shape = {key: answers["events"][key] for key in ("id", "key", "time", "features", "exclude")}
+    labels = answers["labels"] or {}
+    target = {"problem": answers["problem"], "classes": labels.get("classes"), "open": labels.get("new_classes")}
+    rows = {"features": shape["features"], "keeps_rows": state.join.keeps_rows, **target}
+    specifications: dict[str, object] = {"clock": None, "coverage": None, "join": rows}
+    specifications["roles"] = {"champion": answers["champion"], "learners": answers["order"]}
+    detectors = {spec["name"]: spec for spec in answers["detectors"]}
+    for name in state.learners:
+        specifications[f"learner/{name}"] = {"learner": answers["learners"][name], "events": shape, **target}
+        specifications[f"metrics/{name}"] = {
+            "threshold": answers["predictions"], "metrics": answers["metrics"], **target,
+        }  # fmt: skip
+    for watch in state.watches:
+        specifications[f"detector/{watch.name}"] = detectors[watch.name]
+    return specifications
