@@ -190,6 +190,7 @@ class EventDecoder:
 
     Examples
     --------
+    >>> from learners.rows import Feature
     >>> spec = EventSpec(id="id", features=(Feature("amount", "number"),))
     >>> decoder = EventDecoder(spec, Limits(), Target("binary"))
     >>> events = decoder.decode(Records([0, 1], [5, 6], [None, None], [b'{"id": 1, "amount": 2}', b'{"id": 2}']))

@@ -1,6 +1,7 @@
 """Rows of features keep their order, types and bits in every view and through storage."""
 
 import copy
+import doctest
 import math
 import pickle
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learners import rows
 from learners.base import Rows
 from learners.rows import Feature, Frame, Layout
 
@@ -199,3 +201,8 @@ def test_added_values_must_fit():
         frame.add(("m",), np.zeros((2, 1)))
     with pytest.raises(ValueError, match="already"):
         frame.add(("a",), np.zeros((1, 1)))
+
+
+def test_the_examples_run():
+    """Those in the docstrings."""
+    assert doctest.testmod(rows).failed == 0

@@ -1,11 +1,13 @@
 """Bytes become columns, each record validated whole; what is refused says why (FAULTS.md, rows 1 to 9)."""
 
+import doctest
 import json
 import math
 
 import pytest
 
 from learners.rows import Feature
+from stream import codec
 from stream.codec import (
     JSON,
     NO_ROW,
@@ -439,3 +441,8 @@ def test_nested_fields_are_unknown_to_open_features():
     decoder = JSON.events(OPEN, LIMITS, BINARY)
     decoder.decode(records({**GOOD, "deep": {}, "internal": [], "new": 1}))
     assert decoder.unknown_fields == {"deep": 1}
+
+
+def test_the_examples_run():
+    """Those in the docstrings."""
+    assert doctest.testmod(codec).failed == 0

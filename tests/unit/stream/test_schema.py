@@ -1,5 +1,6 @@
 """The published schemas say what the codec does."""
 
+import doctest
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.rows import Feature
+from stream import schema
 from stream.codec import EventDecoder, EventSpec, LabelDecoder, LabelSpec, Limits, Target, TimeField
 from stream.codec_outputs import Alarm, encode_alarm, encode_predictions, reject_value
 from stream.records import Claim, Entry, Input, Records, Skip, Span, encode_journal
@@ -213,3 +215,8 @@ def test_a_kind_without_a_topic_is_left_out():
     """Such as alarms that nobody asked for."""
     told = schemas(CLOSED, LABELS, TARGETS["binary"], LIMITS)
     assert set(asyncapi(title="t", version="1", schemas=told, topics={"events": "e"})["channels"]) == {"events"}
+
+
+def test_the_examples_run():
+    """Those in the docstrings."""
+    assert doctest.testmod(schema).failed == 0
