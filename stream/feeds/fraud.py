@@ -5,6 +5,10 @@ Fraud comes from compromised terminals, stolen cards and bursts of card-not-pres
 fraudsters take large amounts at night, far from home; after it, many small ones by day and online: what a
 model learned of the first half is wrong in the second. ``ways.py`` holds both tables.
 
+Beside ids and amounts an event has what a producer knows without windows. One field is a trap, as in life: ``weekend``. Labels
+that come at the weekend are genuine ones of the weekend before and frauds of all days, so a model that learns as labels
+come takes weekends for safe, and unlearns it every Monday.
+
 Not a model of a real bank, and not a copy of a public data set. Everything follows from the seed, a day at a time:
 a feed of any length needs the memory of a day and of the labels that are still to come. Read payments.py next; the
 command line around this is cli/simulate.py.
@@ -106,7 +110,7 @@ class FraudFeed:
     positives_only
         Whether genuine payments are never confirmed: then silence is the label.
     confirm_days
-        When a genuine payment is confirmed: so many days after it.
+        When a genuine payment is confirmed: so many days after it, at some time of the day that follows.
     start
         The first day.
 
@@ -266,7 +270,7 @@ class FraudFeed:
 def _labels_of(begin_ms: int, first: int, payments: Payments, confirm_ms: int | None) -> _Labels:
     """When each payment's label is known; without ``confirm_ms`` only that of fraud ever is."""
     fraud = payments.kind >= 0
-    after = payments.report_ms if confirm_ms is None else np.where(fraud, payments.report_ms, confirm_ms)
+    after = payments.report_ms if confirm_ms is None else payments.report_ms + np.where(fraud, 0, confirm_ms)
     labels = _Labels(
         begin_ms + payments.time_ms + after, first + np.arange(len(fraud), dtype=np.int64), payments.customer, fraud
     )
