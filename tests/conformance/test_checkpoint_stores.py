@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ _runs = itertools.count()
 
 
 @pytest.fixture(params=["memory", "files", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CheckpointStore]:
     made: CheckpointStore
     if request.param == "memory":
         made = MemoryStore()
@@ -27,8 +27,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> CheckpointStore:
         made = FileStore(tmp_path / "checkpoints")
     else:
         made = RedisStore(request.getfixturevalue("redis_url"))
-    request.addfinalizer(made.close)
-    return made
+    yield made
+    made.close()
 
 
 @pytest.fixture
