@@ -1,5 +1,6 @@
 """Fresh topics on a real broker, logs over them, and what an independent reader (kafka-python) sees there."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +49,9 @@ class KafkaPlace:
         for topic, count in counts.items():
             self.create(topic, count)
         self.logs: list[KafkaLog] = []
+        deadline = time.monotonic() + WAIT_S
+        while not set(counts) <= set(self.admin.list_topics(timeout=WAIT_S).topics):
+            assert time.monotonic() < deadline, "the topics never came"
 
     def create(self, topic: str, partitions: int = 1, config: dict[str, str] | None = None) -> None:
         self.admin.create_topics([NewTopic(topic, partitions, 1, config=config or {})])[topic].result(WAIT_S)

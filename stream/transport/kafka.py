@@ -56,6 +56,8 @@ class KafkaLog:
         How long a commit is tried before LogUnavailable or InDoubt.
     session_timeout_ms
         After this silence the group gives this worker's tasks to others (librdkafka's 45 s would be the takeover time).
+    request_timeout_s
+        How long the questions about topics may go unanswered.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class KafkaLog:
         transaction_timeout_ms: int = 60_000,
         commit_deadline_s: float = 30.0,
         session_timeout_ms: int = 10_000,
+        request_timeout_s: float = REQUEST_S,
     ) -> None:
         self.topics = topics
         self.partitioning = partitioning
@@ -86,6 +89,7 @@ class KafkaLog:
         self._transaction_timeout_ms = transaction_timeout_ms
         self._commit_deadline_s = commit_deadline_s
         self._session_timeout_ms = session_timeout_ms
+        self._request_timeout_s = request_timeout_s
         self._facts = self._describe()
         self.partitions = self._facts[topics.events].partitions
         self._check_counts()
@@ -137,7 +141,8 @@ class KafkaLog:
                 "group.id": self.group,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": self._session_timeout_ms,
-                "heartbeat.interval.ms": min(3000, max(self._session_timeout_ms // 4, 100)),
+                # Members hear of a rebalance with a heartbeat: with librdkafka's 3 s a handover took 9 s.
+                "heartbeat.interval.ms": min(1000, max(self._session_timeout_ms // 4, 100)),
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "latest",
@@ -222,7 +227,7 @@ class KafkaLog:
 
     def _describe(self) -> dict[str, TopicFacts]:
         names = self.topics.all()
-        facts = describe(self.settings, names, REQUEST_S)
+        facts = describe(self.settings, names, self._request_timeout_s)
         missing = [name for name in names if name not in facts]
         if missing:
             raise LogMisfit(

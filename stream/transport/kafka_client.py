@@ -21,7 +21,18 @@ REQUEST_S = 30.0
 
 START_OVER = "start over with `headrace restart CONFIG`"
 
-_logger = logging.getLogger("headrace.kafka")
+
+class _Whisper:
+    """librdkafka's own log, as debugging material: what matters of it comes back as an error from a call."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("headrace.kafka")
+
+    def log(self, _: int, message: str, *details: object) -> None:
+        self._logger.debug(message, *details)
+
+
+_logger = _Whisper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,19 @@ class Settings:
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             return OutputTooLarge(f"{doing}: {error.str()}", "raise max.message.bytes on the topic")
         return LogUnavailable(f"{doing}: Kafka at {self.endpoint} does not answer: {error.str()}")
+
+
+def kafka_error(failure: KafkaException | SystemError) -> KafkaError:
+    """What failed. Raises ``failure`` again when it is not Kafka's.
+
+    confluent-kafka 2.16 raises a fatal error inside a poll and then still calls delivery reports back, with that exception
+    pending: whatever the report calls then raises SystemError, caused by the fatal one.
+    """
+    cause = failure.__cause__ if isinstance(failure, SystemError) else failure
+    if not isinstance(cause, KafkaException):
+        raise failure
+    error: KafkaError = cause.args[0]
+    return error
 
 
 class Deadline:

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 
 from stream.errors import Fenced, InDoubt, LogError, LogUnavailable, OutputTooLarge
 from stream.records import OutputRecords, Outputs
-from stream.transport.kafka_client import TIMED_OUT, Deadline, KafkaTopics, Settings, Watcher
+from stream.transport.kafka_client import TIMED_OUT, Deadline, KafkaTopics, Settings, Watcher, kafka_error
 
 Delivery: TypeAlias = Literal["exactly_once", "at_least_once"]
 
@@ -87,7 +87,7 @@ class Writer:
                 break
             except KafkaException as failure:
                 error: KafkaError = failure.args[0]
-                producer.poll(0)  # so that the watcher hears
+                producer.flush(0)  # so that the watcher hears
                 if not error.retriable() or deadline.passed or self._watcher.refused is not None:
                     raise self._settings.error(error, f"taking task {self._task}", self._watcher) from failure
         self._producer = producer
@@ -136,16 +136,16 @@ class Writer:
             # 4. The inputs' offsets, with the membership: fences a stale one; positions are read from the journal.
             if offsets and group is not None:
                 self._retry(lambda left: producer.send_offsets_to_transaction(list(offsets), group(), left), deadline)
-        except KafkaException as failure:
-            raise self._give_up(failure.args[0], outputs) from failure
+        except (KafkaException, SystemError) as failure:
+            raise self._give_up(kafka_error(failure), outputs) from failure
         except LogError:
             self.drop()
             raise
         # 5. Commit. Whatever fails from here on, only the journal knows.
         try:
             self._retry(producer.commit_transaction, deadline)
-        except KafkaException as failure:
-            raise self._doubt(failure.args[0], outputs) from failure
+        except (KafkaException, SystemError) as failure:
+            raise self._doubt(kafka_error(failure), outputs) from failure
         return journaled
 
     def _journal(self, producer: Producer, entry: bytes, deadline: Deadline) -> int:
@@ -284,4 +284,3 @@ class Writer:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge()
-            producer.poll(0)
