@@ -52,10 +52,10 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input]) -> Fold:
     answers = lineage["answers"]
     assert isinstance(answers, dict)
     config = fold_config(answers)
-    problem = _problem(config)
+    problem = problem_of(config)
     layout = Layout(_features(config))
     width = _width(config)
-    learners = _learners(config, problem, width)
+    learners = build_learners(config, problem, width)
     _check_layout(layout, learners)
     state = PipelineState(
         clock=Clock(config.time_jump_max.ms or FOREVER),
@@ -96,7 +96,8 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input]) -> Fold:
     )
 
 
-def _problem(config: Config) -> Problem:
+def problem_of(config: Config) -> Problem:
+    """The problem, if this version can do it. Raises ConfigError."""
     if config.features:
         raise ConfigError("features: windows are not available in this version", "leave `features:` out")
     if config.problem == "ranking":
@@ -106,7 +107,8 @@ def _problem(config: Config) -> Problem:
     return config.problem
 
 
-def _learners(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
+def build_learners(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
+    """Fresh ones, by name, in the configured order. Raises ConfigError naming the learner."""
     learners = {}
     for name, spec in config.learners.items():
         try:

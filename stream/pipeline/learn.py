@@ -31,14 +31,14 @@ class Trouble:
     unlearned: list[tuple[int, Skip]] = field(default_factory=list)
 
 
-def trouble_of(batch: Batch, arranged: Arranged) -> Trouble:
-    """The batch's skips by the operations that they name."""
+def trouble_of(batch: Batch, arranged: Arranged, *, learns_at: int) -> Trouble:
+    """The batch's skips by the operations that they name: LABEL, or EVENT where learners need no labels."""
     by_learner: dict[str, dict[int, Skip]] = {}
     if batch.skips:
         ids = _ids(batch, arranged)
         program, draft = arranged.program, arranged.draft
         for skip in batch.skips:
-            for op in np.flatnonzero(program.op != EVENT).tolist():
+            for op in np.flatnonzero(program.op == learns_at).tolist():
                 which, index = batch.place(draft.cause[op])
                 records = batch.events.records if which == 0 else batch.labels[which - 1].records
                 place = (which, records.offsets[index], ids[program.row[op]])
@@ -69,6 +69,8 @@ def run(
                     reason = getattr(learner, "failure", "") or "its score is not finite"
                     _freeze(state, trouble, at - 1, name, reason)
             if skip is not None:
+                if program.op[limit] == EVENT:
+                    learner.run(rows, program, limit, limit + 1, own, learn=False)
                 _count(state, trouble, limit, skip, errors_max)
                 at = limit + 1
 

@@ -35,7 +35,7 @@ def step(state: PipelineState, batch: Batch, plan: Plan) -> Outputs:
     computed = _features(state, arranged)
     scores = _scores(state, arranged)
     emitted = scores[state.roles.champion]
-    trouble = trouble_of(batch, arranged)
+    trouble = trouble_of(batch, arranged, learns_at=EVENT if plan.problem == "anomaly" else LABEL)
     before, after = _early_and_late(state.watches)
     changes: list[Change] = []
     for start, stop in segments(program, state.watches):

@@ -1,0 +1,176 @@
+"""``headrace check``: everything that can be wrong is said before a worker starts. It changes nothing.
+
+Names and types (loading says those), what the learners promise (learners/conformance.py, in processes with other hash
+seeds too), topics that do not fit, and what waiting will cost.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from learners.base import Learner
+from learners.conformance import CLASSES, Workload, check, digest, synthetic
+from stream.build import open_store, signing_key
+from stream.build_fold import build_fold, build_learners, lineage, problem_of
+from stream.cli.output import print_json, size
+from stream.config import Config, load
+from stream.errors import HeadraceError
+
+HASH_SEEDS = ("0", "1", "4711")
+DIGESTS_S = 600
+ID_BYTES = 180
+"""A waiting event's id, its place in the index, its times and marks: measured over 1,000,000 events."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the configuration")
+    parser.add_argument("--offline", action="store_true", help="do not ask Kafka or the checkpoint store")
+    parser.add_argument(
+        "--rate", type=float, default=100.0, metavar="N", help="events a second, to say what waiting costs (100)"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 when all is well, 1 when something would not work."""
+    config = load(arguments.config, os.environ)
+    found: dict[str, list[str]] = {"configuration": list(_configuration(config))}
+    if not found["configuration"]:
+        found["learners"] = list(learners(config, arguments.config))
+    if not arguments.offline:
+        found["checkpoints"] = list(_checkpoints(config))
+        if not config.on_files:
+            found["topics"] = list(_topics(config))
+    notes = list(_notes(config, arguments.rate, offline=arguments.offline))
+    good = not any(found.values())
+    if arguments.json:
+        print_json({"ok": good, "problems": found, "notes": notes})
+        return 0 if good else 1
+    for what, problems in found.items():
+        print(f"{what}: {'ok' if not problems else ''}")
+        for problem in problems:
+            print("  ✗ " + problem.replace("\n", "\n    "))
+    for note in notes:
+        print(f"note: {note}")
+    return 0 if good else 1
+
+
+def _configuration(config: Config) -> Iterator[str]:
+    try:
+        build_fold(lineage(config, {}), ())
+    except HeadraceError as error:
+        yield str(error)
+
+
+def learners(config: Config, path: Path) -> Iterator[str]:
+    """What configured learners break of the promises that every result rests on."""
+    problem, load_ = problem_of(config), _workload(config)
+    width = len(CLASSES) if problem == "multiclass" else 1
+    again = build_learners(config, problem, width)
+    sound = []
+    for name, learner in build_learners(config, problem, width).items():
+        violations = check(learner, problem, load_, again=again[name])
+        yield from (f"learner {name}: {violation}" for violation in violations)
+        if not violations:
+            sound.append(name)
+    said = [_digests_under(seed, path, sound) for seed in HASH_SEEDS] if sound else []
+    for name in sound:
+        if len({one[name] for one in said}) > 1:
+            yield (
+                f"learner {name}: other scores under another PYTHONHASHSEED; results could not be repeated. "
+                "Look for sets and for unseeded randomness in it"
+            )
+
+
+def _workload(config: Config) -> Workload:
+    listed = config.events.features
+    problem = problem_of(config)
+    return synthetic(problem) if listed is None else synthetic(problem, {one.name: one.type for one in listed})
+
+
+def _digests_under(seed: str, path: Path, names: Sequence[str]) -> dict[str, str]:
+    """The learners' digests, from a process of its own."""
+    code = "import sys; sys.path.append(sys.argv[2]); from stream.cli.check import print_digests; print_digests(sys.argv[1], sys.argv[3:])"
+    done = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-c", code, str(path), str(Path.cwd()), *names],
+        env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=False, timeout=DIGESTS_S, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise HeadraceError(f"the check under PYTHONHASHSEED={seed} failed: {done.stderr.strip()[-2000:]}")
+    told: dict[str, str] = json.loads(done.stdout)
+    return told
+
+
+def print_digests(path: str, names: Sequence[str]) -> None:
+    """The learners' digests as JSON; what the processes with other hash seeds do."""
+    config = load(Path(path), os.environ)
+    problem = problem_of(config)
+    built: dict[str, Learner] = build_learners(config, problem, len(CLASSES) if problem == "multiclass" else 1)
+    print(json.dumps({name: digest(built[name], problem, _workload(config)) for name in names}))
+
+
+def _checkpoints(config: Config) -> Iterator[str]:
+    try:
+        signing_key(config)
+        if config.checkpoints.store.kind != "embedded":
+            with open_store(config, say=lambda warning: print(f"note: {warning}", file=sys.stderr)):
+                pass
+    except HeadraceError as error:
+        yield str(error)
+
+
+def _topics(config: Config) -> Iterator[str]:
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - kafka-python only where it is used
+
+    labels = config.labels
+    try:
+        with ControlPlane(config.client_settings()) as plane:
+            yield from plane.check_pipeline(
+                config.topics(),
+                partitioning=labels.partitioning if labels is not None else "copartitioned",
+                wait_ms_longest=labels.wait.ms if labels is not None else 0,
+            )
+    except HeadraceError as error:
+        yield str(error)
+
+
+def _notes(config: Config, rate: float, *, offline: bool) -> Iterator[str]:
+    if not config.on_files and not offline and (partitions := _partitions(config)):
+        models = f"{partitions} partitions are {partitions} tasks, each with models of its own" if partitions > 1 else (
+            "1 partition is 1 task with one set of models"
+        )  # fmt: skip
+        yield f"{models}; what belongs together must have one key"
+    labels = config.labels
+    if labels is None or (labels.field is not None and not labels.delay.ms):
+        return
+    listed = config.events.features
+    columns = len(listed) if listed is not None else 20
+    event_bytes = 8 * (columns + len(config.learners)) + ID_BYTES
+    held = min(rate * labels.wait.seconds, labels.waiting_max)
+    bound = " (the bound waiting_max)" if held == labels.waiting_max else ""
+    yield (
+        f"at {rate:g} events/s and a wait of {labels.wait}, a task holds {held:,.0f} waiting events{bound}: "
+        f"about {size(held * event_bytes)}"
+    )
+    if rate * labels.wait.seconds > labels.waiting_max:
+        covered_s = labels.waiting_max / rate
+        yield (
+            f"waiting_max is reached after {covered_s / 86400:.1f} days at this rate: later labels find no event. "
+            "Raise `labels: {waiting_max: …}`, or shorten `wait`"
+        )
+
+
+def _partitions(config: Config) -> int:
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - as above
+
+    try:
+        with ControlPlane(config.client_settings()) as plane:
+            topic = config.topics()["events"]
+            info = plane.describe([topic]).get(topic)
+            return info.partitions if info is not None else 0
+    except HeadraceError:
+        return 0  # said above
