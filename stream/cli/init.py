@@ -71,7 +71,7 @@ def _next(path: Path, template: str, kafka: str | None) -> list[str]:
         return [f"headrace check {path}", f"headrace run {path}"]
     if kafka is not None:
         return [
-            f"headrace topics create {path}",
+            f"headrace topics create {path} --partitions 1",
             f"headrace simulate fraud --days 60 --kafka {kafka}",
             f"headrace run {path}",
         ]
