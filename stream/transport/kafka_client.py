@@ -189,6 +189,22 @@ class Deadline:
         return time.monotonic() >= self._at
 
 
+def knock(settings: Settings, timeout_s: float = 5.0) -> None:
+    """Say why a cluster cannot be talked to, when it cannot. Raises LogMisfit, LogUnavailable."""
+    watcher = Watcher()
+    admin = AdminClient(settings.client(watcher, {}))
+    deadline = Deadline(timeout_s)
+    while True:
+        try:
+            admin.list_topics(timeout=deadline.left(0.5) or 0.1)
+        except KafkaException as failure:
+            admin.poll(0)  # so that the watcher hears
+            if watcher.refused is not None or deadline.passed:
+                raise settings.error(failure.args[0], "connecting", watcher) from failure
+        else:
+            return
+
+
 def describe(settings: Settings, topics: Sequence[str], timeout_s: float = REQUEST_S) -> dict[str, TopicFacts]:
     """Ids and partition counts of topics; those that do not exist are left out. Raises LogMisfit, LogUnavailable."""
     watcher = Watcher()

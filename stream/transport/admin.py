@@ -1,0 +1,427 @@
+"""Topics and groups as an operator sees them: create, check, describe, lag, members; and a producer for files and feeds.
+
+On kafka-python, the second client beside librdkafka, so that what one wrote the other can witness. No transaction rests
+on it, and every send's answer is checked. Settings are librdkafka's names here too; those that only librdkafka knows are
+left out. Read kafka.py for the data itself.
+"""
+
+import contextlib
+import functools
+import ssl
+import uuid
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import kafka.errors
+from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.net.compat import KafkaNetClient
+from kafka.partitioner.default import murmur2
+
+from stream.errors import LogError, LogMisfit, LogUnavailable, OutputTooLarge
+from stream.transport.kafka_client import Settings, describe, knock
+
+_NAMES = {
+    "client.id": "client_id",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.mechanisms": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "sasl.kerberos.service.name": "sasl_kerberos_service_name",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+    "ssl.key.password": "ssl_password",
+    "ssl.crl.location": "ssl_crlfile",
+}
+_CREATED = ("predictions", "alarms", "rejects", "journal")
+_JOURNAL_CONFIG = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+_IN_FLIGHT = 10_000
+
+
+def translate(settings: Mapping[str, object]) -> dict[str, Any]:
+    """From librdkafka's settings to kafka-python's."""
+    servers = str(settings.get("bootstrap.servers") or settings.get("metadata.broker.list") or "localhost:9092")
+    ours: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in servers.split(",")],
+        "security_protocol": str(settings.get("security.protocol", "PLAINTEXT")).upper(),
+        "client_id": "headrace-admin",
+        "bootstrap_timeout_ms": 15_000,
+        "request_timeout_ms": 30_000,
+        "reconnect_backoff_max_ms": 1_000,
+    }
+    ours |= {_NAMES[name]: value for name, value in settings.items() if name in _NAMES}
+    if str(settings.get("ssl.endpoint.identification.algorithm", "https")).lower() == "none":
+        ours["ssl_check_hostname"] = False
+    if "SSL" in ours["security_protocol"] and _is_false(settings.get("enable.ssl.certificate.verification", True)):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        ours["ssl_context"] = context
+    return ours
+
+
+def _is_false(value: object) -> bool:
+    return str(value).lower() in {"false", "0", "no"}
+
+
+class TopicInfo(NamedTuple):
+    """What a cluster says of a topic."""
+
+    partitions: int
+    id: str
+    """As librdkafka writes it: 22 characters."""
+    retention_ms: int
+    """-1: for ever."""
+    max_message_bytes: int
+    cleanup_policy: str
+
+
+class Member(NamedTuple):
+    """A worker of a group."""
+
+    client_id: str
+    host: str
+    partitions: tuple[str, ...]
+    """``topic/partition``."""
+
+
+class ControlPlane:
+    """Questions and changes to a cluster's topics and groups. A context manager.
+
+    Parameters
+    ----------
+    settings
+        By librdkafka's names.
+
+    Raises
+    ------
+    LogUnavailable, LogMisfit
+        From the constructor and every method: nobody answers; or Kafka refuses us.
+    """
+
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        self._ours = translate(settings)
+        with _connected(settings, self._ours) as make:
+            self._client = KafkaAdminClient(**self._ours, kafka_client=make)
+
+    def describe(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
+        """Those that exist."""
+        if not topics:
+            return {}
+        with self._said(f"asking for {', '.join(topics)}"):
+            found = {one["name"]: one for one in self._client.describe_topics(list(topics)) if not one["error_code"]}
+            resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+            configs = self._client.describe_configs(resources, config_filter="all")["topic"] if resources else {}
+        return {name: _info(found[name], configs[name]) for name in topics if name in found}
+
+    def create(
+        self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int = -1
+    ) -> None:
+        """A topic, and wait until it can be used. ``replicas`` -1 is the cluster's default. Raises LogMisfit when it exists."""
+        wish = {"num_partitions": partitions, "replication_factor": replicas, "configs": dict(config or {})}
+        with self._said(f"creating topic {name}"):
+            self._client.create_topics({name: wish}, wait_for_metadata=True)
+
+    def ensure(self, topics: Mapping[str, str], *, replicas: int = -1) -> list[str]:
+        """Create outputs and journal that are missing, with the events' partition count.
+
+        Parameters
+        ----------
+        topics
+            Uses (events, predictions, alarms, rejects, journal; labels when there are any) to names.
+        replicas
+            -1 is the cluster's default.
+
+        Returns
+        -------
+        list of str
+            What was created.
+
+        Raises
+        ------
+        LogMisfit
+            There is no events topic.
+        """
+        found = self.describe(list(topics.values()))
+        if topics["events"] not in found:
+            raise LogMisfit(
+                f"there is no topic {topics['events']} (events)", "create it with as many partitions as models"
+            )
+        count = found[topics["events"]].partitions
+        created = []
+        for use in _CREATED:
+            if use in topics and topics[use] not in found:
+                self.create(topics[use], count, _JOURNAL_CONFIG if use == "journal" else {}, replicas=replicas)
+                created.append(topics[use])
+        return created
+
+    def check_pipeline(
+        self, topics: Mapping[str, str], *, partitioning: str = "copartitioned", wait_ms_longest: int = 0
+    ) -> list[str]:
+        """What does not fit, in words with what to do; empty when all is well.
+
+        Parameters
+        ----------
+        topics
+            As in ``ensure``.
+        partitioning
+            copartitioned or broadcast: of the labels.
+        wait_ms_longest
+            The longest that an event waits for its label, or a window looks back.
+        """
+        return problems(topics, self.describe(list(topics.values())), partitioning, wait_ms_longest)
+
+    def group_lag(self, group: str) -> dict[str, int]:
+        """Per ``topic/partition`` that the group committed: records behind. For Kafka a marker counts as a record."""
+        with self._said(f"asking for group {group}"):
+            committed = self._client.list_group_offsets({group: None}).get(group, {})
+            places = {place: one.offset for place, one in committed.items() if one.offset >= 0}
+            ends = self._client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST)) if places else {}
+        return {
+            f"{place.topic}/{place.partition}": max(ends[place].offset - places[place], 0) for place in sorted(places)
+        }
+
+    def members(self, group: str) -> list[Member]:
+        """Who is in the group now."""
+        with self._said(f"asking for group {group}"):
+            found = self._client.describe_groups([group])[group]
+        return [
+            Member(
+                one["client_id"],
+                one["client_host"].lstrip("/"),
+                tuple(
+                    f"{topic['topic']}/{partition}"
+                    for topic in (one["member_assignment"] or {}).get("assigned_partitions", ())
+                    for partition in topic["partitions"]
+                ),
+            )
+            for one in found["members"]
+        ]
+
+    @contextlib.contextmanager
+    def _said(self, doing: str) -> Iterator[None]:
+        with said(self._ours, doing):
+            yield
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _info(topic: Mapping[str, Any], config: Mapping[str, Mapping[str, Any]]) -> TopicInfo:
+    topic_id = uuid.UUID(str(topic["topic_id"]))
+    return TopicInfo(
+        len(topic["partitions"]),
+        b64encode(topic_id.bytes).decode().rstrip("="),
+        int(config["retention.ms"]["value"]),
+        int(config["max.message.bytes"]["value"]),
+        str(config["cleanup.policy"]["value"]),
+    )
+
+
+def problems(
+    topics: Mapping[str, str], found: Mapping[str, TopicInfo], partitioning: str, wait_ms_longest: int
+) -> list[str]:
+    """What ``check_pipeline`` says, from what was found."""
+    said_so: list[str] = []
+    events = found.get(topics["events"])
+    for use, name in topics.items():
+        info = found.get(name)
+        if info is None:
+            ours = use in _CREATED
+            fix = "`headrace topics create CONFIG` creates it" if ours else "its producer, or you, must create it"
+            said_so.append(f"{use}: there is no topic {name}; {fix}")
+            continue
+        free = use == "labels" and partitioning == "broadcast"
+        if events is not None and info.partitions != events.partitions and not free:
+            said_so.append(_unequal(use, name, info.partitions, topics["events"], events.partitions))
+        if use == "journal":
+            said_so += _journal_problems(name, info)
+        if use in {"events", "labels"}:
+            said_so += _input_problems(use, name, info, wait_ms_longest)
+    return said_so
+
+
+def _unequal(use: str, name: str, count: int, events: str, wanted: int) -> str:
+    fix = f"a task is one partition of every topic: give it {wanted} partitions"
+    if use == "labels":
+        fix += ", partitioned by the events' key with murmur2, or set `labels: {partitioning: broadcast}`"
+    elif count < wanted:
+        fix += f" (kafka-topics.sh --alter --topic {name} --partitions {wanted})"
+    else:
+        fix += " by creating it anew"
+    return f"{use}: {name} has {count} partitions, but {events} has {wanted}; {fix}"
+
+
+def _journal_problems(name: str, info: TopicInfo) -> list[str]:
+    found = []
+    if "compact" in info.cleanup_policy:
+        found.append(f"journal: {name} is compacted and would lose entries; set cleanup.policy=delete")
+    if info.retention_ms != -1:
+        found.append(
+            f"journal: {name} forgets after {_days(info.retention_ms)}; without a checkpoint that old nothing can be "
+            "rebuilt: set retention.ms=-1"
+        )
+    return found
+
+
+def _input_problems(use: str, name: str, info: TopicInfo, wait_ms_longest: int) -> list[str]:
+    found = []
+    if "compact" in info.cleanup_policy:
+        found.append(f"{use}: {name} is compacted, so a replay would miss records; set cleanup.policy=delete")
+    if wait_ms_longest and 0 <= info.retention_ms < wait_ms_longest:
+        found.append(
+            f"{use}: {name} keeps records for {_days(info.retention_ms)}, but events wait, or windows look back, for "
+            f"{_days(wait_ms_longest)}: raise retention.ms"
+        )
+    return found
+
+
+def _days(milliseconds: int) -> str:
+    days = milliseconds / 86_400_000
+    return f"{days:.3g} days" if days >= 1 else f"{milliseconds / 1000:.3g} s"
+
+
+@contextlib.contextmanager
+def said(ours: Mapping[str, Any], doing: str) -> Iterator[None]:
+    """kafka-python's errors in our words; no secret in them."""
+    mechanism = (
+        f", {ours['sasl_mechanism']}" if "SASL" in ours["security_protocol"] and "sasl_mechanism" in ours else ""
+    )
+    where = f"{','.join(ours['bootstrap_servers'])} ({ours['security_protocol'].lower()}{mechanism})"
+    try:
+        yield
+    except kafka.errors.TopicAlreadyExistsError as failure:
+        raise LogMisfit(f"{doing}: it exists already") from failure
+    except (kafka.errors.AuthorizationError, kafka.errors.SaslAuthenticationFailedError) as failure:
+        raise LogMisfit(f"{doing}: Kafka at {where} refuses us: {failure}", "check the user's rights") from failure
+    except kafka.errors.UnknownTopicOrPartitionError as failure:
+        raise LogMisfit(f"{doing}: there is no such topic", "`headrace topics check CONFIG` says which") from failure
+    except (kafka.errors.MessageSizeTooLargeError, kafka.errors.RecordListTooLargeError) as failure:
+        raise OutputTooLarge(f"{doing}: {failure}", "raise max.message.bytes on the topic") from failure
+    except kafka.errors.KafkaError as failure:
+        raise LogUnavailable(f"{doing}: Kafka at {where} does not answer: {failure}") from failure
+
+
+@contextlib.contextmanager
+def _connected(settings: Mapping[str, object], ours: Mapping[str, Any]) -> Iterator[Callable[..., KafkaNetClient]]:
+    """Makes kafka-python's network client for the constructor called inside; closes it when that fails.
+
+    kafka-python 3.0.12 would leave its thread and sockets behind, and calls a refused login a timeout: so librdkafka knocks
+    first.
+    """
+    knock(Settings(settings, str(ours["client_id"])))
+    made: list[KafkaNetClient] = []
+
+    def make(**config: Any) -> KafkaNetClient:
+        made.append(KafkaNetClient(**config))
+        return made[-1]
+
+    try:
+        with said(ours, "connecting"):
+            yield make
+    except LogError:
+        for client in made:
+            client.close()
+            client._net.stop()  # noqa: SLF001 (as KafkaAdminClient.close does)
+        raise
+
+
+@functools.lru_cache(maxsize=65_536)
+def _hash(key: bytes) -> int:
+    """As Java's and librdkafka's murmur2 partitioners take it. Pure Python: 10 µs a key, so kept."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+class Feeder:
+    """Sends keyed records to topics: acknowledged by all replicas, in order per key, each answer checked.
+
+    Parameters
+    ----------
+    settings
+        By librdkafka's names.
+    progress
+        Called now and then with how many records are acknowledged.
+    """
+
+    def __init__(self, settings: Mapping[str, object], *, progress: Callable[[int], None] | None = None) -> None:
+        self._ours = translate(settings) | {"client_id": "headrace-feeder"}
+        self._settings = Settings(settings, "headrace-feeder")
+        self._progress = progress
+        self._waiting: deque[tuple[str, Any]] = deque()
+        self._partitions: dict[str, int] = {}
+        self.acknowledged = 0
+        with _connected(settings, self._ours) as make:
+            self._producer = KafkaProducer(
+                **self._ours,
+                kafka_client=make,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=5,
+                batch_size=131_072,
+                max_block_ms=10_000,
+                allow_auto_create_topics=False,
+            )
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, *, timestamp_ms: int | None = None) -> None:
+        """Queue one record; waits while too many are unanswered. Raises LogError when an earlier one was not taken."""
+        count = self._partitions.get(topic) or self._count(topic)
+        with said(self._ours, f"sending to {topic}"):
+            partition = None if key is None else _hash(key) % count
+            future = self._producer.send(topic, value, key, partition=partition, timestamp_ms=timestamp_ms)
+        self._waiting.append((topic, future))
+        if len(self._waiting) >= _IN_FLIGHT:
+            self._settle(_IN_FLIGHT // 2)
+
+    def _count(self, topic: str) -> int:
+        found = describe(self._settings, [topic])
+        if topic not in found:
+            raise LogMisfit(f"there is no topic {topic}", "create it first: `headrace topics create CONFIG`")
+        self._partitions[topic] = found[topic].partitions
+        return self._partitions[topic]
+
+    def _settle(self, down_to: int) -> None:
+        """Wait for answers until only so many are open; every one is looked at."""
+        while len(self._waiting) > down_to:
+            topic, future = self._waiting.popleft()
+            with said(self._ours, f"sending to {topic}, after {self.acknowledged} acknowledged records"):
+                future.get(timeout=60)
+            self.acknowledged += 1
+            if self._progress is not None and self.acknowledged % 1000 == 0:
+                self._progress(self.acknowledged)
+
+    def flush(self) -> int:
+        """Wait until everything is acknowledged; how many records that were. Raises LogError."""
+        with said(self._ours, "sending"):
+            self._producer.flush(timeout=60)
+        self._settle(0)
+        if self._progress is not None:
+            self._progress(self.acknowledged)
+        return self.acknowledged
+
+    def close(self) -> None:
+        """Flush and disconnect. Raises LogError when a record was not taken."""
+        try:
+            self.flush()
+        finally:
+            self._producer.close(timeout=5)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._producer.close(timeout=5)
+
+
+__all__ = ["ControlPlane", "Feeder", "LogError", "Member", "TopicInfo", "translate"]
