@@ -135,6 +135,15 @@ def test_configuration_is_mounted_where_the_command_looks(name):
     assert paths <= targets
 
 
+def test_configuration_lies_where_the_key_can_be_kept():
+    """Its directory is a named volume that the image's user owns: a generated checkpoint key outlives the container."""
+    volumes = dict(volume.split(":")[:2] for volume in SERVICES["worker"]["volumes"])
+    state = volumes["worker-state"]
+    assert str(Path(SERVICES["worker"]["command"][-1]).parent) == state
+    assert f"--home-dir {state}" in DOCKERFILE
+    assert f"VOLUME {state}" in DOCKERFILE
+
+
 def test_configuration_names_the_services(config):
     """The worker's broker and store are the services, by name and inner port."""
     assert config.kafka["bootstrap.servers"] == "kafka:9092"
