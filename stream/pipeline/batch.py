@@ -72,6 +72,8 @@ class Draft:
     """Indices into the batch's events of those that are scored: the first rows."""
     old: dict[int, int] = field(default_factory=dict)
     """Row numbers of earlier batches -> index into old."""
+    grown: list[int] = field(default_factory=list)
+    """Of each class that was new in the batch, the first of the accepted events that comes after it."""
     refusals: list[Refusal] = field(default_factory=list)
 
     def event(self, now: int, cause: int) -> None:

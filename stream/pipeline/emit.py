@@ -1,6 +1,8 @@
 """What a batch says: predictions, alarms and rejects, in an order that does not depend on where the batch was cut."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,20 +46,37 @@ def _predictions(
     values, answers = _answers(state, plan, own)
     offsets = events.records.offsets
     keys = [events.keys[index] for index in at]
-    encoded = encode_predictions(
-        ids=[events.ids[index] for index in at],
-        keys=keys,
-        times_ms=[events.times_ms[index] for index in at],
-        scores=values,
-        predictions=answers,
-        models=[f"{champion}@{count}" for count in (position + state.clock.records).tolist()],
-        source=plan.inputs[0],
-        offsets=[offsets[index] for index in at],
-        classes=state.join.classes if plan.problem == "multiclass" else (),
-        class_scores=own[:, : len(state.join.classes)].tolist() if plan.problem == "multiclass" else (),
-        challengers=_challengers(state, plan, scores, which),
-    )
+    columns: dict[str, Sequence[Any]] = {
+        "ids": [events.ids[index] for index in at],
+        "keys": keys,
+        "times_ms": [events.times_ms[index] for index in at],
+        "scores": values,
+        "predictions": answers,
+        "models": [f"{champion}@{count}" for count in (position + state.clock.records).tolist()],
+        "offsets": [offsets[index] for index in at],
+    }
+    challengers = _challengers(state, plan, scores, which)
+    encoded: list[bytes] = []
+    for start, stop, classes in _known_classes(state, plan, arranged, which):
+        encoded += encode_predictions(
+            **{name: column[start:stop] for name, column in columns.items()},
+            source=plan.inputs[0],
+            classes=classes,
+            class_scores=own[start:stop, : len(classes)].tolist() if classes else (),
+            challengers={name: column[start:stop] for name, column in challengers.items()},
+        )
     return OutputRecords(0, [key.encode() for key in keys], encoded)
+
+
+def _known_classes(
+    state: PipelineState, plan: Plan, arranged: Arranged, which: NDArray[np.intp]
+) -> Iterator[tuple[int, int, Sequence[str]]]:
+    """(start, stop, classes) of predictions ``which``: an answer tells the classes that were known when it was made."""
+    known, grown = state.join.classes if plan.problem == "multiclass" else [], arranged.draft.grown
+    edges = [0, *np.searchsorted(which, grown).tolist(), len(which)]
+    for more, (start, stop) in enumerate(pairwise(edges)):
+        if start < stop:
+            yield start, stop, known[: len(known) - len(grown) + more]
 
 
 def _answers(

@@ -66,6 +66,10 @@ class Parked:
     record: bytes | None
 
 
+def _too_many(value: object) -> Reject:
+    return Reject("label_domain", "join", f"class {value!r} is one more than classes_max")
+
+
 class Join:
     """Which events wait, which labels have come, which ids are known. A part of the state.
 
@@ -133,18 +137,20 @@ class Join:
                 self._refuse_or_count(draft, 0, events.records, index, events.rejects.get(index), cause, clock)
                 continue
             time_ms = times[index]
-            if time_ms > now:
-                now = clock.see(time_ms)
-            elif time_ms < now:
-                clock.see(time_ms)
+            if time_ms < now:
                 clock.counts["events_out_of_order"] += 1
+            now = clock.see(time_ms)
             if now >= self._wake_ms:
                 self._release(draft, now, cause, clock)
             if event in known:
                 clock.counts["events_duplicate"] += 1
                 continue
             label = labels[index] if labels is not None else None
-            target = UNKNOWN if label is None else self._target(label, clock)
+            target = UNKNOWN if label is None else self._target(draft, label, clock, known_to=len(draft.accepted) + 1)
+            if label is not None and target != target:  # noqa: PLR0124 - NaN
+                why = _too_many(label)
+                self._refuse_or_count(draft, 0, events.records, index, why, cause, clock)
+                continue
             at_once = immediate and target == target  # noqa: PLR0124 - not NaN
             number = known[event] = rows.append(event, time_ms, now, LABELLED if at_once else WAITING, target)
             draft.event(now, cause)
@@ -179,9 +185,9 @@ class Join:
 
     def _meet(self, draft: Draft, label: Parked, number: int, now: int, cause: int, clock: Clock) -> None:
         """A label and the row that it is about."""
-        target = self._target(label.value, clock)
+        target = self._target(draft, label.value, clock, known_to=len(draft.accepted))
         if target != target:  # noqa: PLR0124 - NaN
-            self._refuse(draft, label, cause, "label_domain", f"class {label.value!r} is one more than classes_max")
+            self._refuse(draft, label, cause, _too_many(label.value))
             return
         status, truth = self._rows.marked(number)
         if status == WAITING:
@@ -189,7 +195,7 @@ class Join:
             draft.label(self._row(draft, number), now, cause, target)
         elif status == EXPIRED:
             clock.counts["labels_late"] += 1
-            self._refuse(draft, label, cause, "label_late", f"event {label.id} no longer waits")
+            self._refuse(draft, label, cause, Reject("label_late", "join", f"event {label.id} no longer waits"))
         elif truth == target:
             clock.counts["labels_confirming" if status == ASSUMED else "labels_duplicate"] += 1
             self._rows.mark(number, LABELLED, target)
@@ -201,10 +207,13 @@ class Join:
             clock.counts["labels_conflicting"] += 1
             held = self.classes[int(truth)] if self.classes else truth
             error = f"event {label.id} has label {held!r}, this says {label.value!r}"
-            self._refuse(draft, label, cause, "label_conflict", error)
+            self._refuse(draft, label, cause, Reject("label_conflict", "join", error))
 
-    def _target(self, value: float | str, clock: Clock) -> float:
-        """A label as the program holds it; a new class gets the next index, NaN when there are too many."""
+    def _target(self, draft: Draft, value: float | str, clock: Clock, *, known_to: int) -> float:
+        """A label as the program holds it; a new class gets the next index, NaN when there are too many.
+
+        A new class is known to the batch's events from number ``known_to`` on.
+        """
         if isinstance(value, float):
             return value
         index = self._class_index.get(value)
@@ -212,6 +221,7 @@ class Join:
             if len(self.classes) >= self.rules.classes_max:
                 return UNKNOWN
             clock.counts["classes_new"] += 1
+            draft.grown.append(known_to)
             index = self._class_index[value] = len(self.classes)
             self.classes.append(value)
         return float(index)
@@ -237,10 +247,12 @@ class Join:
         while self._forget < self._expire and rows.seen_ms(self._forget) <= now - rules.wait_ms - rules.park_ms:
             self._known.pop(rows.id(self._forget))
             self._forget += 1
+        for label in self._parked.values():
+            if label.since_ms != NEVER:
+                break
+            label.since_ms = now  # it came before the first event: its time begins here
         while self._parked:
             number, label = next(iter(self._parked.items()))
-            if label.since_ms == NEVER:
-                label.since_ms = now
             if label.since_ms + rules.park_ms > now:
                 break
             self._orphan(draft, number, label, cause, clock)
@@ -310,15 +322,12 @@ class Join:
             clock.counts["labels_unmatched"] += 1
             return
         clock.counts["labels_orphaned"] += 1
-        self._refuse(draft, label, cause, "label_orphan", f"no event {label.id} came")
+        self._refuse(draft, label, cause, Reject("label_orphan", "join", f"no event {label.id} came"))
 
-    def _refuse(self, draft: Draft, label: Parked, cause: int, reason: str, error: str) -> None:
+    def _refuse(self, draft: Draft, label: Parked, cause: int, why: Reject) -> None:
         draft.refusals.append(
-            Refusal(
-                cause, label.input, label.offset, label.timestamp_ms, label.key, label.record,
-                Reject(reason, "join", error),
-            )
-        )  # fmt: skip
+            Refusal(cause, label.input, label.offset, label.timestamp_ms, label.key, label.record, why)
+        )
 
     def _refuse_or_count(
         self, draft: Draft, which: int, records: Records, index: int, why: Reject | None, cause: int, clock: Clock

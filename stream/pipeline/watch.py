@@ -73,12 +73,16 @@ def _largest(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def error(
     problem: Problem, threshold: float, target: NDArray[np.float64], scores: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """``(n,)``: 1 where the prediction that was emitted is wrong, else 0; for regression the absolute error."""
+    """``(n,)``: 1 where the prediction that was emitted is wrong, else 0; for regression the absolute error.
+
+    NaN where none was emitted. A model that knows no class yet answers none of them, and is wrong.
+    """
     if problem == "regression":
         return np.abs(target - scores[:, 0])
     if problem == "multiclass":
-        answer = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
-        return np.where(answer != target, 1.0, 0.0)
+        best = _largest(scores)
+        right = (np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1) == target) & (best > 0.0)
+        return np.where(np.isfinite(best), np.where(right, 0.0, 1.0), np.nan)
     wrong = ((scores[:, 0] >= threshold) != (target > 0.5)).astype(np.float64)
     return np.where(np.isfinite(scores[:, 0]), wrong, np.nan)
 
@@ -93,6 +97,7 @@ def loss(
         return error(problem, threshold, target, scores)
     if problem == "multiclass":
         given = np.nan_to_num(np.take_along_axis(scores, target.astype(np.intp)[:, None], axis=1)[:, 0])
+        given = np.where(np.isnan(scores).all(axis=1), np.nan, given)
     else:
         given = np.where(target > 0.5, scores[:, 0], 1.0 - scores[:, 0])
     # libm's log, one value at a time: NumPy's vector log may differ in the last bit with the length of the array
