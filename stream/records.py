@@ -89,6 +89,8 @@ class Claim(msgspec.Struct, frozen=True, tag="claim"):
     lineage: dict[str, object]
     accepted: bool = False
     """The operator accepted that the lineage changed here."""
+    next_seq: dict[str, int] = {}
+    """In the first claim of a journal: where each output goes on. Outputs may be older than the journal, after a restart."""
 
 
 class Entry(msgspec.Struct, frozen=True, tag="batch"):

@@ -109,6 +109,10 @@ class CheckpointStore(Protocol):
         """Remove one head (and pieces that nothing else needs). Raises KeyError; refuses a pinned one with ValueError."""
         ...
 
+    def clear(self, task: str) -> int:
+        """Remove everything of a task, pinned and unreadable heads too: its journal begins anew. Returns the heads removed."""
+        ...
+
     def tasks(self) -> Sequence[str]:
         """Tasks that have a head."""
         ...

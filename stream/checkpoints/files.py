@@ -15,6 +15,7 @@ disk before the head that lists them, and the head before anything is pruned.
 import errno
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -136,6 +137,15 @@ class FileStore:
             stored.pop(position).unlink()
             for digest in gone.difference(*map(_listed, stored.values())):
                 (place / "pieces" / digest).unlink(missing_ok=True)
+
+    def clear(self, task: str) -> int:
+        place = self._place(task)
+        if not place.is_dir():
+            return 0
+        with self._errors(task), self._locked(task):
+            removed = len(_heads(place))
+            shutil.rmtree(place)
+        return removed
 
     def tasks(self) -> Sequence[str]:
         with self._errors("*"):

@@ -98,6 +98,10 @@ class MemoryStore:
             gone = gone.difference(*(one.digests for one in stored.heads.values()))
             stored.pieces = {digest: piece for digest, piece in stored.pieces.items() if digest not in gone}
 
+    def clear(self, task: str) -> int:
+        with self._lock:
+            return len(self._tasks.pop(task, _Task()).heads)
+
     def tasks(self) -> Sequence[str]:
         with self._lock:
             return sorted(task for task, stored in self._tasks.items() if stored.heads)

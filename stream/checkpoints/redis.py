@@ -154,6 +154,14 @@ class RedisStore:
         if done == -1:
             raise ValueError(f"the checkpoint at {position} of {task} is pinned")
 
+    def clear(self, task: str) -> int:
+        keys = _keys(task)
+        with self._errors("DEL"), self._client.pipeline(transaction=True) as both:
+            both.hlen(keys[0])
+            both.delete(*keys)
+            removed, _ = both.execute()
+        return int(removed)
+
     def tasks(self) -> Sequence[str]:
         start, end = f"{_PREFIX}{{", "}:heads"
         with self._errors("SCAN"):

@@ -94,7 +94,10 @@ def _workload(config: Config) -> Workload:
 
 def _digests_under(seed: str, path: Path, names: Sequence[str]) -> dict[str, str]:
     """The learners' digests, from a process of its own."""
-    code = "import sys; sys.path.append(sys.argv[2]); from stream.cli.check import print_digests; print_digests(sys.argv[1], sys.argv[3:])"
+    code = (
+        "import sys; sys.path.append(sys.argv[2]); from stream.cli.check import print_digests; "
+        "print_digests(sys.argv[1], sys.argv[3:])"
+    )
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-c", code, str(path), str(Path.cwd()), *names],
         env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=False, timeout=DIGESTS_S, text=True,
@@ -124,16 +127,12 @@ def _checkpoints(config: Config) -> Iterator[str]:
 
 
 def _topics(config: Config) -> Iterator[str]:
-    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - kafka-python only where it is used
+    from stream.cli import topics  # noqa: PLC0415 - kafka-python only where it is used
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - as above
 
-    labels = config.labels
     try:
         with ControlPlane(config.client_settings()) as plane:
-            yield from plane.check_pipeline(
-                config.topics(),
-                partitioning=labels.partitioning if labels is not None else "copartitioned",
-                wait_ms_longest=labels.wait.ms if labels is not None else 0,
-            )
+            yield from topics.check(config, plane)
     except HeadraceError as error:
         yield str(error)
 

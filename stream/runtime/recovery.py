@@ -14,7 +14,7 @@ from stream.checkpoints.restored import Restored
 from stream.errors import JournalBroken, LineageChanged, RecordsGone, Unverified
 from stream.pipeline.fold import Fold
 from stream.pipeline.learn import LearnFailure
-from stream.records import Claim, Entry, Input, Outputs, Positions, decode_journal
+from stream.records import OUTPUTS, Claim, Entry, Input, Outputs, Positions, decode_journal
 from stream.runtime.merge import batch_of
 from stream.runtime.readings import TaskReadings
 from stream.transport.base import JournalItem, TaskLog
@@ -168,6 +168,8 @@ class Recovery:
         self._lineage_now = claim.lineage if isinstance(claim, Claim) else self._lineage
         self.fold = self._build(self._lineage_now, self._log.inputs)
         self.place = Place(0, claim.positions if claim is not None else self._log.start(), -1)
+        if claim is not None:
+            self.fold.state.clock.next_seq.update({name: claim.next_seq.get(name, 0) for name in OUTPUTS})
 
     def _journal(self) -> Generator[JournalItem, None, None]:
         """Journal records after the place."""

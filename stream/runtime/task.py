@@ -175,9 +175,11 @@ class Task:
         self._log = log = yield from self._call(self._open_log)
         check_lineage((yield from self._call(lambda: newest_claim(log))), self._lineage, accept=self._accepting)
         yield from self._call(log.fence)
-        place = Place.at(log.last(), log.start())
+        last = log.last()
+        place = Place.at(last, log.start())
         check_lineage(newest_claim(log), self._lineage, accept=self._accepting)  # again: now it cannot change
-        claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting)
+        next_seq: dict[str, int] = {} if last is not None else {name: seq + 1 for name, seq in log.last_seq().items()}
+        claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting, next_seq)
         self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, place.positions))
         self.readings.token = self._token
         yield from self._recover()

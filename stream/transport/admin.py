@@ -8,6 +8,7 @@ left out. Read kafka.py for the data itself.
 import contextlib
 import functools
 import ssl
+import time
 import uuid
 from base64 import b64encode
 from collections import deque
@@ -124,6 +125,18 @@ class ControlPlane:
         wish = {"num_partitions": partitions, "replication_factor": replicas, "configs": dict(config or {})}
         with self._said(f"creating topic {name}"):
             self._client.create_topics({name: wish}, wait_for_metadata=True)
+
+    def delete(self, name: str, *, timeout_s: float = 30.0) -> None:
+        """Remove a topic and wait until it is gone. Nothing when there is none. Raises LogUnavailable when it stays."""
+        if name not in self.describe([name]):
+            return
+        with self._said(f"deleting topic {name}"):
+            self._client.delete_topics([name])
+        deadline = time.monotonic() + timeout_s
+        while name in self.describe([name]):
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"topic {name} is still there {timeout_s:.0f} s after it was deleted")
+            time.sleep(0.1)
 
     def ensure(self, topics: Mapping[str, str], *, replicas: int = -1) -> list[str]:
         """Create outputs and journal that are missing, with the events' partition count.

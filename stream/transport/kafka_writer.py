@@ -29,7 +29,7 @@ def producer_settings(
         "enable.idempotence": True,
         "partitioner": "murmur2_random",  # as Java and kafka-python; partitions are always named here
         "linger.ms": 0,
-        "retry.backoff.ms": 5,  # back to back, send_offsets otherwise waits 100 ms for the commit before
+        "retry.backoff.ms": 2,  # back to back, a commit waits for the markers of the one before: 100 ms by default
         "queue.buffering.max.messages": 200_000,
         "queue.buffering.max.kbytes": 262_144,
     }

@@ -281,3 +281,19 @@ def test_heads_pruned_while_they_are_read_are_passed_over(store, task, save):
     for position in (4, 5, 6):
         save(position)
     assert set(reading) <= {b"head 2", b"head 1"}
+
+
+def test_clear_leaves_nothing_of_the_task_and_everything_of_others(store, task, save):
+    """After clear a journal may begin anew: smaller tokens and positions are new again, pins are gone."""
+    other = f"{task}-other"
+    store.put(other, {digest_of(b"other"): b"other"})
+    assert store.advance(other, b"head", token=1, position=1, digests=[digest_of(b"other")], keep=KEEP)
+    assert save(7, b"seven", token=5)
+    store.pin(task, 7, "kept")
+    assert save(8, b"eight", token=5)
+    assert store.clear(task) == 2
+    assert list(store.heads(task)) == []
+    assert store.pins(task) == {}
+    assert save(1, b"one", token=0)
+    assert list(store.heads(other)) == [b"head"]
+    assert store.clear(f"{task}-never") == 0
