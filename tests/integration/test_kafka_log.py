@@ -538,3 +538,38 @@ def test_nobody_there_is_unavailable(kafka_log_factory: Factory) -> None:
     place = kafka_log_factory()
     with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:1 "):
         place.log(settings={"bootstrap.servers": "127.0.0.1:1"}, request_timeout_s=1.0)
+
+
+def test_a_rebalance_costs_a_kept_task_nothing_or_a_recovery(kafka_log_factory: Factory) -> None:
+    """While another worker joins and leaves, commits of a task that stays go through; a refused one is in doubt, never lost."""
+    place = kafka_log_factory(partitions=4)
+    first = place.log()
+    own(first, 0, 1, 2, 3)
+    tasks = {number: first.open(number) for number in range(4)}
+    for task in tasks.values():
+        task.fence()
+    second = place.log()
+    counts = dict.fromkeys(tasks, 0)
+    kept = set(tasks)
+    refused = 0
+    void: set[int] = set()
+    deadline = time.monotonic() + 30
+    gained: set[int] = set()
+    while (len(gained) < 2 or min(counts[number] for number in kept) < 20) and time.monotonic() < deadline:
+        kept -= set(first.assignment(0).lost)
+        gained |= set(second.assignment(0).gained)
+        for number in list(kept):
+            try:
+                if number in void:
+                    tasks[number].fence()
+                    void.remove(number)
+                    counts[number] = sum(1 for _ in tasks[number].entries(-1))
+                tasks[number].commit(b"%d" % counts[number], {}, (0, 0))
+                counts[number] += 1
+            except (Fenced, InDoubt):
+                refused += number not in void
+                void.add(number)
+    assert len(kept) == 2
+    assert refused <= 4, "at most one a task"
+    for number in kept:
+        assert [int(item.value) for item in tasks[number].entries(-1)] == list(range(counts[number]))
