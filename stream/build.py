@@ -3,6 +3,7 @@
 build_fold.py does the same for what is pure. Read runtime/worker.py for what is done with it.
 """
 
+import functools
 import os
 import platform
 import socket
@@ -23,6 +24,8 @@ from stream.runtime.task import Task, TaskSettings
 from stream.runtime.worker import Worker
 from stream.transport.base import Log
 
+ADMITTED = ("river", "learners", "detectors")
+"""Packages whose parts any journal or checkpoint may name; further ones are those that the configuration names itself."""
 LOCAL = ".headrace"
 """Beside the configuration: the generated key, and the embedded Redis."""
 
@@ -62,7 +65,8 @@ def open_service(
         log = open_log(config)
         stack.callback(log.close)
         told = lineage(config, log.identity())
-        build_fold(told, ())  # what is wrong with a learner is said before anything is touched
+        build = functools.partial(build_fold, allow=(*ADMITTED, *user_modules(config)))
+        build(told, ())  # what is wrong with a learner is said before anything is touched
         machine: Host = host if host is not None else ThreadHost()
         settings = task_settings(config, accept_lineage=accept_lineage)
         readings: dict[int, TaskReadings] = {}
@@ -73,7 +77,7 @@ def open_service(
                 store, signer, task_name(config, number), keep=config.checkpoints.keep, on_unverified=own.say,
                 admitted=user_modules(config), monotonic=machine.monotonic,
             )  # fmt: skip
-            return Task(number, lambda: log.open(number), checkpointer, build_fold, told, machine, settings, own)
+            return Task(number, lambda: log.open(number), checkpointer, build, told, machine, settings, own)
 
         yield Service(config, Worker(log, make_task, machine, ends=config.on_files), store, readings)
 
@@ -107,9 +111,13 @@ def open_log(config: Config) -> Log:
         config.client_settings(),
         pipeline=config.name,
         topics=KafkaTopics(
-            events=topics["events"], labels=topics.get("labels"), predictions=topics["predictions"],
-            alarms=topics["alarms"], rejects=topics["rejects"], journal=topics["journal"],
-        ),  # fmt: skip
+            events=topics["events"],
+            labels=topics.get("labels"),
+            predictions=topics["predictions"],
+            alarms=topics["alarms"],
+            rejects=topics["rejects"],
+            journal=topics["journal"],
+        ),
         partitioning=config.labels.partitioning if config.labels is not None else "copartitioned",
         delivery=config.delivery,
         group=config.group,
@@ -195,7 +203,7 @@ def user_modules(config: Config) -> tuple[str, ...]:
             found.add(value.partition(".")[0])
 
     look(dict(config.learners))
-    return tuple(sorted(found - {"river", "learners", "detectors", "numpy", "stream"}))
+    return tuple(sorted(found - {*ADMITTED, "numpy", "stream"}))
 
 
 def machine() -> str:

@@ -4,17 +4,17 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from learners.base import Learner, Problem
 from learners.metrics.build import make as make_metrics
 from learners.metrics.coverage import Coverage
-from learners.rows import Feature, Layout
+from learners.rows import Layout
 from stream.codec import EventDecoder, LabelDecoder
-from stream.codec_specs import EventSpec, LabelSpec, Limits, Target, TimeField
 from stream.config import Config, fold_config
-from stream.config_sections import DetectorSpec, FeatureSignal, TimeSpec
+from stream.config_sections import DetectorSpec, FeatureSignal
+from stream.config_specs import codec_specs
 from stream.errors import ConfigError
 from stream.parts import build_detector, build_learner
 from stream.pipeline.clock import Clock
@@ -47,72 +47,72 @@ def lineage_digest(lineage: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(lineage, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def build_fold(lineage: dict[str, object], inputs: Sequence[Input]) -> Fold:
-    """A fresh fold, as the lineage tells. Raises ConfigError."""
+def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Collection[str] | None = None) -> Fold:
+    """A fresh fold, as the lineage tells.
+
+    Parameters
+    ----------
+    lineage : dict
+        As ``lineage`` makes it. It may come from a journal, so it constructs nothing but what ``allow`` admits.
+    inputs : sequence of Input
+        The task's: events first.
+    allow : collection of str, optional
+        Top-level packages that parts may come from; None admits all.
+
+    Raises
+    ------
+    ConfigError
+        Something cannot be built, or is not available in this version.
+    """
     answers = lineage["answers"]
     assert isinstance(answers, dict)
     config = fold_config(answers)
-    problem = problem_of(config)
-    layout = Layout(_features(config))
+    if config.features:
+        raise ConfigError("features: windows are not available in this version", "leave `features:` out")
+    specs = codec_specs(config)
+    problem = specs.target.problem
+    layout = Layout(specs.events.features)
     width = _width(config)
-    learners = build_learners(config, problem, width)
+    learners = build_learners(config, problem, width, allow=allow)
     _check_layout(layout, learners)
+    threshold = config.predictions.threshold
     state = PipelineState(
         clock=Clock(config.time_jump_max.ms or FOREVER),
-        join=Join(_rules(config), layout, tuple(_classes(config))),
+        join=Join(_rules(config), layout, specs.target.classes),
         learners=learners,
         roles=Roles(config.champion),
         metrics={
-            name: make_metrics(
-                problem, threshold=config.predictions.threshold, window=config.metrics.window, width=width
-            )
+            name: make_metrics(problem, threshold=threshold, window=config.metrics.window, width=width)
             for name in learners
         },
         coverage=Coverage(),
-        watches=tuple(_watch(spec, config) for spec in config.detectors),
+        watches=tuple(_watch(spec, config, allow) for spec in config.detectors),
     )
-    target = Target(problem, tuple(_classes(config)), config.labels is not None and config.labels.new_classes)
-    limits = Limits(**config.limits.model_dump())
-    labels = config.labels
-    label_decoder = None
-    if labels is not None and labels.own_stream:
-        assert labels.id is not None
-        assert labels.value is not None
-        label_decoder = LabelDecoder(LabelSpec(labels.id, labels.value, _time(labels.time)), limits, target)
     return Fold(
         state=state,
         plan=Plan(
             problem=problem,
             champion=config.champion,
             inputs=tuple(inputs),
-            threshold=config.predictions.threshold,
+            threshold=threshold,
             learn_errors_max=config.learn_errors_max,
             lineage=lineage_digest(lineage),
-            limits=limits,
+            limits=specs.limits,
         ),
-        event_decoder=EventDecoder(_event_spec(config), limits, target),
-        label_decoder=label_decoder,
+        event_decoder=EventDecoder(specs.events, specs.limits, specs.target),
+        label_decoder=None if specs.labels is None else LabelDecoder(specs.labels, specs.limits, specs.target),
         specifications=_specifications(answers, state),
     )
 
 
-def problem_of(config: Config) -> Problem:
-    """The problem, if this version can do it. Raises ConfigError."""
-    if config.features:
-        raise ConfigError("features: windows are not available in this version", "leave `features:` out")
-    if config.problem == "ranking":
-        raise ConfigError(
-            "problem: ranking is not available in this version", "use binary, multiclass, regression or anomaly"
-        )
-    return config.problem
-
-
-def build_learners(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
+def build_learners(
+    config: Config, problem: Problem, width: int, *, allow: Collection[str] | None = None
+) -> dict[str, Learner]:
     """Fresh ones, by name, in the configured order. Raises ConfigError naming the learner."""
     learners = {}
     for name, spec in config.learners.items():
         try:
-            learners[name] = build_learner(spec, problem, width)
+            learners[name] = build_learner(spec, problem, width, allow=allow)
         except ConfigError as error:
             raise ConfigError(f"learner {name}: {error.message}", error.hint) from error
     return learners
@@ -125,27 +125,6 @@ def _check_layout(layout: Layout, learners: Mapping[str, Learner]) -> None:
                 f"learner {name} runs on arrays, so the features must be known beforehand",
                 "list them: `events: {features: [...]}`",
             )
-
-
-def _features(config: Config) -> tuple[Feature, ...] | None:
-    listed = config.events.features
-    return None if listed is None else tuple(Feature(one.name, one.type, one.required) for one in listed)
-
-
-def _time(spec: TimeSpec | None) -> TimeField | None:
-    return None if spec is None else TimeField(spec.field, spec.zone, spec.unit)
-
-
-def _event_spec(config: Config) -> EventSpec:
-    events, labels = config.events, config.labels
-    return EventSpec(
-        id=events.id,
-        key=events.key,
-        time=_time(events.time),
-        features=_features(config),
-        exclude=events.exclude,
-        label=labels.field if labels is not None else None,
-    )
 
 
 def _classes(config: Config) -> Sequence[str]:
@@ -189,8 +168,8 @@ def _assumed(config: Config, value: Any) -> float:
     return float(classes.index(name))
 
 
-def _watch(spec: DetectorSpec, config: Config) -> Watch:
-    detector = build_detector(spec.detector)
+def _watch(spec: DetectorSpec, config: Config, allow: Collection[str] | None) -> Watch:
+    detector = build_detector(spec.detector, allow=allow)
     feature = spec.signal.feature if isinstance(spec.signal, FeatureSignal) else None
     if getattr(detector, "binary", False) and (spec.signal != "error" or config.problem == "regression"):
         raise ConfigError(

@@ -172,7 +172,7 @@ class Labels(Section):
         description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if longer.",
     )
     conflict: Literal["first", "last"] = Field(
-        default="last", description="Which of two different labels of an event counts."
+        default="first", description="Which of two different labels of an event counts. `last` keeps features for it."
     )
     park: Duration = Field(default=DAY, description="How long a label waits for its event.")
     park_max: Count = Field(default=10_000, description="How many labels wait for their events at most, per task.")

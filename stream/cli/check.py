@@ -15,9 +15,10 @@ from pathlib import Path
 from learners.base import Learner
 from learners.conformance import CLASSES, Workload, check, digest, synthetic
 from stream.build import open_store, signing_key
-from stream.build_fold import build_fold, build_learners, lineage, problem_of
+from stream.build_fold import build_fold, build_learners, lineage
 from stream.cli.output import print_json, size
 from stream.config import Config, load
+from stream.config_specs import codec_specs
 from stream.errors import HeadraceError
 
 HASH_SEEDS = ("0", "1", "4711")
@@ -68,7 +69,7 @@ def _configuration(config: Config) -> Iterator[str]:
 
 def learners(config: Config, path: Path) -> Iterator[str]:
     """What configured learners break of the promises that every result rests on."""
-    problem, load_ = problem_of(config), _workload(config)
+    problem, load_ = codec_specs(config).target.problem, _workload(config)
     width = len(CLASSES) if problem == "multiclass" else 1
     again = build_learners(config, problem, width)
     sound = []
@@ -88,7 +89,7 @@ def learners(config: Config, path: Path) -> Iterator[str]:
 
 def _workload(config: Config) -> Workload:
     listed = config.events.features
-    problem = problem_of(config)
+    problem = codec_specs(config).target.problem
     return synthetic(problem) if listed is None else synthetic(problem, {one.name: one.type for one in listed})
 
 
@@ -111,7 +112,7 @@ def _digests_under(seed: str, path: Path, names: Sequence[str]) -> dict[str, str
 def print_digests(path: str, names: Sequence[str]) -> None:
     """The learners' digests as JSON; what the processes with other hash seeds do."""
     config = load(Path(path), os.environ)
-    problem = problem_of(config)
+    problem = codec_specs(config).target.problem
     built: dict[str, Learner] = build_learners(config, problem, len(CLASSES) if problem == "multiclass" else 1)
     print(json.dumps({name: digest(built[name], problem, _workload(config)) for name in names}))
 

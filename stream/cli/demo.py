@@ -28,6 +28,7 @@ from stream.cli.progress import Progress
 from stream.config import load
 from stream.errors import ConfigError
 from stream.feeds.fraud import FraudFeed
+from stream.runtime.host import calm_collector
 from stream.runtime.readings import TaskReadings
 
 SLICES = 10
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         flush=True,
     )
     with open_service(config, say=lambda message: print(message, file=sys.stderr)) as service:
+        calm_collector()
         begun = time.monotonic()
         with Progress([service.readings]):
             service.worker.run()
@@ -171,6 +173,7 @@ def _figures(truths: NDArray[np.float64], scores: NDArray[np.float64]) -> dict[s
 def _alarms(path: Path, change_ms: int, change_event: int) -> Iterator[str]:
     alarms: Sequence[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     yield f"alarms: {len(alarms)}. The change really was on {_day(change_ms)}, at event {change_event:,}."
+    yield "Those of the first two weeks are the model's own learning: until payments are confirmed, only frauds are known."
     for alarm in alarms:
         days = (alarm["time"] - change_ms) / 86_400_000
         when = f"{abs(days):.1f} days {'after' if days >= 0 else 'before'} the change"

@@ -14,7 +14,7 @@ from stream.build import Service, open_service
 from stream.cli.progress import Progress
 from stream.config import load
 from stream.errors import ConfigError
-from stream.runtime.host import ThreadHost
+from stream.runtime.host import ThreadHost, calm_collector
 from stream.serving.http import MetricsServer
 from stream.serving.readings import WorkerReadings
 
@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             services.append(service)
         stack.enter_context(_stopped_by_signals(services))
         stack.enter_context(Progress([s.readings for s in services], quiet=arguments.quiet))
+        calm_collector()
         _run_all(services)
     return 0
 

@@ -220,6 +220,7 @@ class Task:
             if taken is None:
                 if self._in_flight is not None and self._in_flight.future.done():
                     yield from self._settle()
+                self._read_slowly()
                 yield IDLE
                 continue
             batch, outputs = yield from self._fold_batch(taken)
@@ -363,6 +364,8 @@ class Task:
 
     def _finish(self) -> Generator[Wait, None, None]:
         """Told to stop: the last answer, and a last checkpoint, so that the next owner has nothing to fold."""
+        self._read_at = 0.0
+        self._read_slowly()
         yield from self._settle()
         yield from self._wait_for_save()
         if self._is_unsaved():
@@ -399,7 +402,7 @@ class Task:
             )
 
     def _read_off(self, outputs: Outputs) -> None:
-        """Numbers for whoever reads them; metrics are worked out only now and then, they cost more than a batch."""
+        """Numbers for whoever reads them."""
         readings, state = self.readings, self._fold.state
         for name, out in outputs.items():
             readings.outputs[name] = readings.outputs.get(name, 0) + len(out)
@@ -408,13 +411,14 @@ class Task:
         readings.records = state.clock.records
         readings.stream_time_ms = state.clock.stream_time_ms
         readings.waiting, readings.parked = state.join.waiting, state.join.parked
-        now = self._host.monotonic()
-        if now - self._read_at >= READ_EVERY_S:
-            self._read_at = now
-            self.read_metrics()
+        self._read_slowly()
 
-    def read_metrics(self) -> None:
-        """Bring the slower readings up to date."""
+    def _read_slowly(self) -> None:
+        """The readings that cost more than a batch, once in a while."""
+        now = self._host.monotonic()
+        if now - self._read_at < READ_EVERY_S:
+            return
+        self._read_at = now
         readings, state = self.readings, self._fold.state
         assert self._log is not None
         readings.counts = dict(state.clock.counts)

@@ -33,7 +33,7 @@ class WorkerReadings:
 
     def samples(self) -> Iterator[Sample]:
         yield Sample("headrace_ready", {}, float(self.ready()), "gauge", "1 when no task is recovering.")
-        for number, task in sorted(self._tasks.items()):
+        for number, task in sorted(dict(self._tasks).items()):
             if task.phase != "stopped":
                 yield from self._of_task({"task": str(number)}, task)
 
@@ -46,18 +46,18 @@ class WorkerReadings:
 
         yield count("records", task.records, "Records folded into the state since the task's journal began.")
         yield gauge("running", task.phase == "running", "1 when the task applies records.")
-        for name, value in sorted(task.outputs.items()):
+        for name, value in sorted(dict(task.outputs).items()):
             yield count("outputs", value, "Records put out by this worker, by output.", output=name)
-        for name, value in sorted(task.rejects.items()):
+        for name, value in sorted(dict(task.rejects).items()):
             yield count("rejects", value, "Records refused by this worker, by reason.", reason=name)
-        for name, value in sorted(task.alarms.items()):
+        for name, value in sorted(dict(task.alarms).items()):
             yield count("alarms", value, "Alarms by detector (or frozen learner).", detector=name)
-        for name, value in sorted(task.counts.items()):
+        for name, value in sorted(dict(task.counts).items()):
             yield count("counted", value, "Records dropped or met, by what they were.", what=name)
         for name, stage in task.stages.items():
             yield count("stage_seconds", stage.seconds, "Seconds spent in a stage of the work.", stage=name)
             yield count("stage_runs", stage.count, "How often a stage was run.", stage=name)
-        for name, value in sorted(task.lag.items()):
+        for name, value in sorted(dict(task.lag).items()):
             yield gauge("lag_records", value, "Records in an input that are not read yet.", input=name)
         if task.stream_time_ms is not None:
             yield gauge("stream_time_seconds", task.stream_time_ms / 1000, "The task's stream time, since 1970.")
@@ -73,12 +73,12 @@ class WorkerReadings:
         if task.checkpoint_at is not None:
             age_s = self._monotonic() - task.checkpoint_at
             yield gauge("checkpoint_age_seconds", age_s, "Since the last good checkpoint (or the recovery).")
-        for name, reason in sorted(task.frozen.items()):
+        for name, reason in sorted(dict(task.frozen).items()):
             yield gauge("learner_frozen", 1, "1 when the learner no longer learns.", learner=name, reason=reason[:80])
-        for name, figure in task.coverage.items():
+        for name, figure in dict(task.coverage).items():
             if isfinite(figure):
                 yield gauge("label_coverage", figure, "Label coverage and age (ages in milliseconds).", figure=name)
-        for learner, spans in task.metrics.items():
+        for learner, spans in dict(task.metrics).items():
             for span, figures in spans.items():
                 for metric, figure in figures.items():
                     if isfinite(figure):
