@@ -17,7 +17,7 @@ from stream.checkpoints.base import CheckpointStore
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.signing import KEY_VARIABLE, Signer, load_key
 from stream.config import Config
-from stream.errors import ConfigError
+from stream.errors import ConfigError, LogError
 from stream.runtime.host import Host, ThreadHost
 from stream.runtime.readings import TaskReadings
 from stream.runtime.task import Task, TaskSettings
@@ -68,7 +68,7 @@ def open_service(
         build = functools.partial(build_fold, allow=(*ADMITTED, *user_modules(config)))
         build(told, ())  # what is wrong with a learner is said before anything is touched
         machine: Host = host if host is not None else ThreadHost()
-        settings = task_settings(config, accept_lineage=accept_lineage)
+        settings = task_settings(config, accept_lineage=accept_lineage, retention_s=input_retention_s(config, say))
         readings: dict[int, TaskReadings] = {}
 
         def make_task(number: int) -> Task:
@@ -87,8 +87,8 @@ def task_name(config: Config, number: int) -> str:
     return f"{config.name}/{number}"
 
 
-def task_settings(config: Config, *, accept_lineage: bool = False) -> TaskSettings:
-    """How tasks of this configuration work."""
+def task_settings(config: Config, *, accept_lineage: bool = False, retention_s: float | None = None) -> TaskSettings:
+    """How tasks of this configuration work. ``retention_s``: of the inputs; None when they stay for ever."""
     every = config.checkpoints.every
     return TaskSettings(
         worker=f"{socket.gethostname()}/{os.getpid()}",
@@ -96,8 +96,25 @@ def task_settings(config: Config, *, accept_lineage: bool = False) -> TaskSettin
         poll_wait_s=0.0 if config.on_files else config.batch.wait.seconds,
         checkpoint_records=every.records,
         checkpoint_seconds=every.seconds,
+        checkpoint_age_max_s=None if retention_s is None else retention_s / 3,
         accept_lineage=accept_lineage,
     )
+
+
+def input_retention_s(config: Config, say: Callable[[str], None] = print) -> float | None:
+    """The shortest retention of the topics that a recovery reads; None when they stay for ever, or nobody may know."""
+    if config.on_files:
+        return None
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - kafka-python only where it is used
+
+    topics = [topic for use, topic in config.topics().items() if use in {"events", "labels"}]
+    try:
+        with ControlPlane(config.client_settings()) as plane:
+            kept_ms = [info.retention_ms for info in plane.describe(topics).values() if info.retention_ms >= 0]
+    except LogError as error:
+        say(f"cannot see how long records are kept, so checkpoints that get too old are not noticed: {error.message}")
+        return None
+    return min(kept_ms) / 1000 if kept_ms else None
 
 
 def open_log(config: Config) -> Log:

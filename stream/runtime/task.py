@@ -12,6 +12,7 @@ turn many lives in one thread, and a simulator can stop one at any touch of log 
 Redis, or what a record means. Read recovery.py next, then worker.py for the loop.
 """
 
+import math
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -364,7 +365,7 @@ class Task:
 
     def _finish(self) -> Generator[Wait, None, None]:
         """Told to stop: the last answer, and a last checkpoint, so that the next owner has nothing to fold."""
-        self._read_at = 0.0
+        self._read_at = -math.inf
         self._read_slowly()
         yield from self._settle()
         yield from self._wait_for_save()
