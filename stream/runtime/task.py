@@ -50,6 +50,7 @@ Wait: TypeAlias = "Future[object] | Idle | Pause | None"
 IDLE = Idle()
 UNKNOWN_OFFSET = -1
 READ_EVERY_S = 1.0
+ORPHANS_MANY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Task:
         self._save_again_at = self._saved_at = self._read_at = host.monotonic()
         self._fenced_at: list[float] = []
         self._store_failures = 0
+        self._hinted = False
         self._doubtful: Entry | None = None
         self._accepting = settings.accept_lineage
 
@@ -414,6 +416,17 @@ class Task:
         readings.waiting, readings.parked = state.join.waiting, state.join.parked
         self._read_slowly()
 
+    def _hint_at_orphans(self) -> None:
+        """Labels whose events are elsewhere look like labels without events; many of them have one cause."""
+        counts = self.readings.counts
+        orphans, labels = counts.get("labels_orphaned", 0), counts.get("labels", 0)
+        if not self._hinted and orphans >= ORPHANS_MANY and orphans >= labels / 10:
+            self._hinted = True
+            self.readings.say(
+                f"{orphans} of {labels} labels met no event: are events and labels keyed alike, and by one partitioner "
+                "(murmur2)? Else set `labels: {partitioning: broadcast}`"
+            )
+
     def _read_slowly(self) -> None:
         """The readings that cost more than a batch, once in a while."""
         now = self._host.monotonic()
@@ -423,6 +436,7 @@ class Task:
         readings, state = self.readings, self._fold.state
         assert self._log is not None
         readings.counts = dict(state.clock.counts)
+        self._hint_at_orphans()
         readings.metrics = {name: {"all": m.all(), "recent": m.recent()} for name, m in state.metrics.items()}
         readings.coverage = state.coverage.all()
         readings.frozen = dict(state.roles.frozen)
