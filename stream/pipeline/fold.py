@@ -36,13 +36,31 @@ class Fold:
         return self.state.parts()
 
     def take_over(self, former: "Fold") -> list[str]:
-        """Keep of a former configuration's state every part whose settings are unchanged. Returns the parts begun anew."""
+        """Keep of a former configuration's state every part whose settings are unchanged. Returns the parts begun anew.
+
+        What waits keeps the scores of learners that stay, by name. A learner that stays remains frozen when it was; one
+        that begins anew learns. With fewer classes than are known already, everything begins anew but the clock.
+        """
         had = dict(former.parts())
         anew = []
+        join, classes = self.state.join, former.state.join.classes
+        fits = len(classes) <= max(join.rules.classes_max, len(join.classes))
         for name, part in self.parts():
-            same = name in had and former.specifications[name] == self.specifications[name]
-            if same:
+            own = self.specifications[name]
+            if name in had and former.specifications[name] == own and (fits or own is None):
                 part.load(dict(had[name].dump(-1)))
             else:
                 anew.append(name)
+        roles, had_roles = self.state.roles, former.state.roles
+        kept = {name for name in self.state.learners if f"learner/{name}" not in anew}
+        if "join" not in anew:
+            join.suit(_widths(former.state), _widths(self.state))
+        elif kept:
+            join.know(classes)  # the learners do
+        roles.frozen = {name: why for name, why in had_roles.frozen.items() if name in kept}
+        roles.learn_errors = {name: count for name, count in had_roles.learn_errors.items() if name in kept}
         return anew
+
+
+def _widths(state: PipelineState) -> dict[str, int]:
+    return {name: len(learner.outputs) for name, learner in state.learners.items()}

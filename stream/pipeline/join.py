@@ -87,8 +87,9 @@ class Join:
     def __init__(self, rules: JoinRules, layout: Layout, classes: tuple[str, ...] = ()) -> None:
         self.rules = rules
         self.layout = layout
-        self.classes = list(classes)
-        self._class_index = {name: number for number, name in enumerate(classes)}
+        self.classes: list[str]
+        self._class_index: dict[str, int]
+        self.know(classes)
         self.keeps_rows = rules.field_delay_ms != 0
         """A label that rides in its event and is known at once needs no waiting row."""
         self._due_after_ms = rules.assume_after_ms if rules.field_delay_ms is None else rules.field_delay_ms or FOREVER
@@ -381,6 +382,18 @@ class Join:
         self._rows.drop_before(self._expire, self._forget)
         self._rows.stamp(records)
 
+    def suit(self, former: Mapping[str, int], widths: Mapping[str, int]) -> None:
+        """After ``load`` of a state that had other rules or learners: what waits goes on under these.
+
+        Parameters
+        ----------
+        former, widths : mapping of str to int
+            See ``WaitingRows.rescore``.
+        """
+        self._rows.rescore(former, widths)
+        self._due = max(self._due, self._expire)  # without a delay or an assumption nothing moved it
+        self._wake_ms = NEVER  # other rules, other times: look at the next event
+
     # --- as a part of the state -----------------------------------------------------------------------------------
 
     def alive(self) -> Iterable[str]:
@@ -399,11 +412,15 @@ class Join:
         yield "join", told
         yield from self._rows.dump(since)
 
+    def know(self, classes: Iterable[str]) -> None:
+        """These are the classes, in the order of their indices."""
+        self.classes = list(classes)
+        self._class_index = {name: number for number, name in enumerate(self.classes)}
+
     def load(self, chunks: Mapping[str, object]) -> None:
         told = chunks["join"]
         assert isinstance(told, dict)
-        self.classes = list(told["classes"])
-        self._class_index = {name: number for number, name in enumerate(self.classes)}
+        self.know(told["classes"])
         self._due, self._expire, self._forget, self._wake_ms = told["places"]
         self._parked = {number: Parked(*rest) for number, *rest in told["parked"]}
         self._parked_next = told["parked_next"]

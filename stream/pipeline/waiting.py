@@ -7,7 +7,7 @@ are cut by row number, not by batch, so that the state does not depend on how ba
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +58,19 @@ class Block:
             self._scores = [np.concatenate(self._scores)]
             self._computed = [np.concatenate(self._computed)]
         return self._scores[0], self._computed[0]
+
+    def rescore(self, former: Mapping[str, int], widths: Mapping[str, int]) -> None:
+        """Lay out the scores for other learners; see ``WaitingRows.rescore``."""
+        old, _ = self.numbers()
+        new = np.full((len(old), sum(widths.values())), np.nan)
+        starts = dict(zip(former, accumulate(former.values(), initial=0), strict=False))
+        column = 0
+        for name, width in widths.items():
+            if name in former:
+                both = min(width, former[name])
+                new[:, column : column + both] = old[:, starts[name] : starts[name] + both]
+            column += width
+        self._scores = [new]
 
     def take(self, indices: list[int]) -> list[Row]:
         return [self._rows[index] for index in indices] if self._packed is None else self._packed.take(indices)
@@ -144,6 +157,17 @@ class WaitingRows:
             block.stamp = -1
             self._kept += stop - done
             done = stop
+
+    def rescore(self, former: Mapping[str, int], widths: Mapping[str, int]) -> None:
+        """The learners are others from here on: each row keeps what it was scored with by those that stay.
+
+        Parameters
+        ----------
+        former, widths : mapping of str to int
+            Learners in their order, and how many columns of scores each has. A new one's scores are NaN.
+        """
+        for block in self._blocks.values():
+            block.rescore(former, widths)
 
     def take(self, numbers: list[int]) -> Taken:
         """Rows whose features are still kept."""

@@ -43,14 +43,16 @@ class Place:
 
 
 def newest_claim(log: TaskLog) -> Claim | None:
-    """The claim that the journal's last entry was written under."""
+    """The claim that the journal's last entry was written under, None when it is no longer there."""
     item = log.last()
-    while item is not None:
-        record = decode_journal(item.value)
-        if isinstance(record, Claim):
-            return record
-        item = next(iter(log.entries(record.token)), None)
-    return None
+    if item is None:
+        return None
+    record = decode_journal(item.value)
+    if isinstance(record, Claim):
+        return record
+    first = next(iter(log.entries(record.token)), None)
+    claim = decode_journal(first.value) if first is not None and first.offset == record.token else None
+    return claim if isinstance(claim, Claim) else None
 
 
 def check_lineage(claim: Claim | None, lineage: dict[str, object], *, accept: bool) -> None:
