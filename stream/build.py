@@ -20,6 +20,7 @@ from stream.config import Config
 from stream.errors import ConfigError, LogError
 from stream.runtime.host import Host, ThreadHost
 from stream.runtime.readings import TaskReadings
+from stream.runtime.saves import Cadence
 from stream.runtime.task import Task, TaskSettings
 from stream.runtime.worker import Worker
 from stream.transport.base import Log
@@ -94,9 +95,7 @@ def task_settings(config: Config, *, accept_lineage: bool = False, retention_s: 
         worker=f"{socket.gethostname()}/{os.getpid()}",
         batch_records=config.batch.records,
         poll_wait_s=0.0 if config.on_files else config.batch.wait.seconds,
-        checkpoint_records=every.records,
-        checkpoint_seconds=every.seconds,
-        checkpoint_age_max_s=None if retention_s is None else retention_s / 3,
+        checkpoints=Cadence(every.records, every.seconds, None if retention_s is None else retention_s / 3),
         accept_lineage=accept_lineage,
     )
 

@@ -14,6 +14,7 @@ from stream.checkpoints.signing import Signer
 from stream.config import Config
 from stream.records import OutputName
 from stream.runtime.readings import TaskReadings
+from stream.runtime.saves import Cadence
 from stream.runtime.task import Task, TaskSettings
 from stream.runtime.worker import Worker
 from stream.transport.memory import CRASH, Crash, MemoryBroker, MemoryLog
@@ -97,7 +98,9 @@ class Service:
                 self.store, Signer(KEY), f"{self.config.name}/{number}", keep=3, on_unverified=readings.say, fork=False,
                 monotonic=host.monotonic,
             )  # fmt: skip
-            settings = TaskSettings(**{"poll_wait_s": 0.0, **self.task_settings})
+            told_settings = dict(self.task_settings)
+            cadence = Cadence(told_settings.pop("checkpoint_records", 100_000))
+            settings = TaskSettings(**{"poll_wait_s": 0.0, "checkpoints": cadence, **told_settings})
             return Task(number, lambda: log.open(number), checkpointer, build_fold, told, host, settings, readings)
 
         return Worker(log, make, host, ends=True)

@@ -1,7 +1,13 @@
 """What a task tells of itself: plain numbers that other threads may read. Nothing depends on them."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from stream.pipeline.state import PipelineState
+from stream.records import Outputs
+
+ORPHANS_MANY = 100
 
 TaskPhase: TypeAlias = Literal["opening", "recovering", "running", "waiting", "stopped"]
 
@@ -58,7 +64,44 @@ class TaskReadings:
     said: int = 0
     """How many there were in all."""
 
+    hinted: bool = False
+
+    def batch(self, state: PipelineState, outputs: Outputs) -> None:
+        """After each batch: what is cheap."""
+        for name, out in outputs.items():
+            self.outputs[name] = self.outputs.get(name, 0) + len(out)
+        _tally(self.alarms, (key.decode() for key in outputs["alarms"].keys))
+        _tally(self.rejects, (header["reason"].decode() for header in outputs["rejects"].headers or ()))
+        self.records = state.clock.records
+        self.stream_time_ms = state.clock.stream_time_ms
+        self.waiting, self.parked = state.join.waiting, state.join.parked
+
+    def tell(self, state: PipelineState, lag: Mapping[str, int]) -> None:
+        """Once in a while: what costs more than a batch."""
+        self.counts = dict(state.clock.counts)
+        self.metrics = {name: {"all": m.all(), "recent": m.recent()} for name, m in state.metrics.items()}
+        self.coverage = state.coverage.all()
+        self.frozen = dict(state.roles.frozen)
+        self.lag = dict(lag)
+        self._hint_at_orphans()
+
+    def _hint_at_orphans(self) -> None:
+        """Labels whose events are elsewhere look like labels without events; many of them have one cause."""
+        orphans, labels = self.counts.get("labels_orphaned", 0), self.counts.get("labels", 0)
+        if not self.hinted and orphans >= ORPHANS_MANY and orphans >= labels / 10:
+            self.hinted = True
+            self.say(
+                f"{orphans} of {labels} labels met no event: are events and labels keyed alike, and by one partitioner "
+                "(murmur2)? Else set `labels: {partitioning: broadcast}`"
+            )
+
     def say(self, message: str) -> None:
+        """Something that needs a person."""
         self.messages.append(message)
         self.said += 1
         del self.messages[:-20]
+
+
+def _tally(counts: dict[str, int], names: Iterable[str]) -> None:
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1

@@ -12,14 +12,13 @@ turn many lives in one thread, and a simulator can stop one at any touch of log 
 Redis, or what a record means. Read recovery.py next, then worker.py for the loop.
 """
 
-import math
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar, cast
 
-from stream.checkpoints.checkpointer import Checkpointer, Saved
-from stream.errors import CheckpointError, Fenced, InDoubt, LogError, LogUnavailable, OwnedOutside, StoreUnavailable
+from stream.checkpoints.checkpointer import Checkpointer
+from stream.errors import Fenced, InDoubt, LogUnavailable, OwnedOutside, StoreUnavailable
 from stream.pipeline.batch import Batch
 from stream.pipeline.fold import Fold
 from stream.pipeline.learn import LearnFailure
@@ -28,6 +27,7 @@ from stream.runtime.host import Host
 from stream.runtime.merge import Merge, Taken
 from stream.runtime.readings import TaskReadings
 from stream.runtime.recovery import Build, Place, Recovery, check_lineage, newest_claim
+from stream.runtime.saves import Cadence, Mark, Saves
 from stream.transport.base import TaskLog
 
 T = TypeVar("T")
@@ -49,8 +49,7 @@ Wait: TypeAlias = "Future[object] | Idle | Pause | None"
 """What a life waits for; None: nothing, it only lets others have their turn."""
 IDLE = Idle()
 UNKNOWN_OFFSET = -1
-READ_EVERY_S = 1.0
-ORPHANS_MANY = 100
+TELL_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,7 @@ class TaskSettings:
     worker: str = "worker"
     batch_records: int = 5000
     poll_wait_s: float = 0.02
-    checkpoint_records: int | None = 100_000
-    checkpoint_seconds: float | None = None
-    checkpoint_age_max_s: float | None = None
-    """Stop when no checkpoint could be saved for so long: records that recovery needs would soon be deleted."""
+    checkpoints: Cadence = field(default_factory=Cadence)
     accept_lineage: bool = False
     fenced_max: int = 8
     """Within ``fenced_window_s``, before the task is given up as owned outside the group."""
@@ -80,14 +76,6 @@ class InFlight:
 
     entry: Entry
     future: "Future[int]"
-
-
-@dataclass(slots=True)
-class Saving:
-    """A checkpoint of the state at this place, on its way to the store."""
-
-    place: Place
-    future: "Future[Saved]"
 
 
 class Task:
@@ -122,11 +110,10 @@ class Task:
         self._settings = settings
         self._log: TaskLog | None = None
         self._in_flight: InFlight | None = None
-        self._saving: Saving | None = None
-        self._save_again_at = self._saved_at = self._read_at = host.monotonic()
+        self._saves = Saves(checkpointer, settings.checkpoints, host, self._save_lane, readings)
+        self._told_at = host.monotonic()
         self._fenced_at: list[float] = []
         self._store_failures = 0
-        self._hinted = False
         self._doubtful: Entry | None = None
         self._accepting = settings.accept_lineage
 
@@ -193,7 +180,7 @@ class Task:
 
     def _recover(self) -> Generator[Wait, None, None]:
         """The state at the journal's end, and every output that should be there."""
-        yield from self._wait_for_save()
+        yield from self._saves.settle()
         self.readings.phase = "recovering"
         self.readings.recoveries += 1
         assert self._log is not None
@@ -204,7 +191,7 @@ class Task:
         yield from recovery.run()
         self._fold: Fold = recovery.fold
         self._place = recovery.place
-        self.readings.checkpoint_at = self._saved_at = self._host.monotonic()
+        self._saves.recovered()
         if self._doubtful is not None:
             committed = recovery.place.number > self._doubtful.number
             self.readings.in_doubt_committed += committed
@@ -223,7 +210,7 @@ class Task:
             if taken is None:
                 if self._in_flight is not None and self._in_flight.future.done():
                     yield from self._settle()
-                self._read_slowly()
+                self._tell()
                 yield IDLE
                 continue
             batch, outputs = yield from self._fold_batch(taken)
@@ -236,8 +223,9 @@ class Task:
             yield from self._settle()
             self._commit(entry, outputs)
             self._place = Place(entry.number + 1, entry.positions, UNKNOWN_OFFSET)
-            self._checkpoint()
-            self._read_off(outputs)
+            self._saves.consider(self._fold, self._mark())
+            self.readings.batch(self._fold.state, outputs)
+            self._tell()
             yield None
 
     def _poll(self) -> Taken | None:
@@ -294,86 +282,15 @@ class Task:
             self._place = replace(self._place, offset=offset)
             self._in_flight = None
 
-    # --- checkpoints --------------------------------------------------------------------------------------------------
-
-    def _checkpoint(self) -> None:
-        """Take a snapshot of the state as it is; it is stored once the entry that led to it is committed."""
-        now = self._host.monotonic()
-        self._collect_save(now)
-        if self._saving is None and now >= self._save_again_at and self._is_due(now):
-            self._save(now)
-
-    def _is_due(self, now: float) -> bool:
-        new = self._fold.state.clock.records - max(self._checkpointer.saved_records, 0)
-        settings = self._settings
-        return (settings.checkpoint_records is not None and new >= settings.checkpoint_records) or (
-            settings.checkpoint_seconds is not None and new > 0 and now - self._saved_at >= settings.checkpoint_seconds
-        )
-
-    def _save(self, now: float) -> None:
-        clock, place, token, lineage = self._fold.state.clock, self._place, self._token, self._lineage
-        snapshot = self._checkpointer.take(self._fold.parts(), clock.records)
-        self.readings.stages["stall"].add(self._host.monotonic() - now)
-        answer = self._in_flight.future if self._in_flight is not None else None
-        records, stream_time_ms, saved_ms = clock.records, clock.stream_time_ms, self._host.wall_ms()
-
-        def save() -> Saved:
-            try:
-                offset = place.offset if answer is None else answer.result()
-            except BaseException:
-                snapshot.discard()
-                raise
-            return self._checkpointer.save(
-                snapshot, entry_number=place.number - 1, journal_offset=offset, token=token, positions=place.positions,
-                records=records, stream_time_ms=stream_time_ms, saved_ms=saved_ms, lineage=lineage,
-            )  # fmt: skip
-
-        self._saving = Saving(place, self._host.submit(self._save_lane, save))
-
-    def _collect_save(self, now: float) -> None:
-        """What became of the last save. Redis may be away: that costs a longer recovery, never results."""
-        readings, settings = self.readings, self._settings
-        if self._saving is not None and self._saving.future.done():
-            saving, self._saving = self._saving, None
-            try:
-                saved = saving.future.result()
-            except (CheckpointError, LogError) as error:
-                readings.checkpoint_failures += 1
-                readings.say(f"checkpoint not saved: {error.message}")
-                self._save_again_at = now + settings.backoff_max_s
-            else:
-                if saved.advanced:
-                    self._saved_at = readings.checkpoint_at = now
-                    readings.checkpoints += 1
-                    readings.checkpoint_bytes = saved.bytes_total
-                    readings.checkpoint_entry = saving.place.number - 1
-                else:
-                    readings.say("checkpoint refused: the store holds a newer one")
-        age_max_s = settings.checkpoint_age_max_s
-        if age_max_s is not None and now - self._saved_at > age_max_s and self._is_unsaved():
-            raise CheckpointError(
-                f"task {self.number}: no checkpoint could be saved for {now - self._saved_at:.0f} s",
-                "records that a recovery needs would soon be deleted: mend the checkpoint store, or raise retention.ms",
-            )
-
-    def _is_unsaved(self) -> bool:
-        return self._fold.state.clock.records > self._checkpointer.saved_records
-
-    def _wait_for_save(self) -> Generator[Wait, None, None]:
-        while self._saving is not None:
-            if not self._saving.future.done():
-                yield cast("Future[object]", self._saving.future)
-            self._collect_save(self._host.monotonic())
+    def _mark(self) -> Mark:
+        answer = None if self._in_flight is None else self._in_flight.future
+        return Mark(self._place, self._token, self._lineage, answer)
 
     def _finish(self) -> Generator[Wait, None, None]:
-        """Told to stop: the last answer, and a last checkpoint, so that the next owner has nothing to fold."""
-        self._read_at = -math.inf
-        self._read_slowly()
+        """Told to stop: the last answer, the last figures, a last checkpoint."""
         yield from self._settle()
-        yield from self._wait_for_save()
-        if self._is_unsaved():
-            self._save(self._host.monotonic())
-            yield from self._wait_for_save()
+        self._tell(now=True)
+        yield from self._saves.finish(self._fold, self._mark())
 
     # --- small things ---------------------------------------------------------------------------------------------------
 
@@ -404,45 +321,10 @@ class Task:
                 "another worker uses the same pipeline name with another group: stop it, or rename one of them",
             )
 
-    def _read_off(self, outputs: Outputs) -> None:
-        """Numbers for whoever reads them."""
-        readings, state = self.readings, self._fold.state
-        for name, out in outputs.items():
-            readings.outputs[name] = readings.outputs.get(name, 0) + len(out)
-        _tally(readings.alarms, (key.decode() for key in outputs["alarms"].keys))
-        _tally(readings.rejects, (header["reason"].decode() for header in outputs["rejects"].headers or ()))
-        readings.records = state.clock.records
-        readings.stream_time_ms = state.clock.stream_time_ms
-        readings.waiting, readings.parked = state.join.waiting, state.join.parked
-        self._read_slowly()
-
-    def _hint_at_orphans(self) -> None:
-        """Labels whose events are elsewhere look like labels without events; many of them have one cause."""
-        counts = self.readings.counts
-        orphans, labels = counts.get("labels_orphaned", 0), counts.get("labels", 0)
-        if not self._hinted and orphans >= ORPHANS_MANY and orphans >= labels / 10:
-            self._hinted = True
-            self.readings.say(
-                f"{orphans} of {labels} labels met no event: are events and labels keyed alike, and by one partitioner "
-                "(murmur2)? Else set `labels: {partitioning: broadcast}`"
-            )
-
-    def _read_slowly(self) -> None:
+    def _tell(self, *, now: bool = False) -> None:
         """The readings that cost more than a batch, once in a while."""
-        now = self._host.monotonic()
-        if now - self._read_at < READ_EVERY_S:
-            return
-        self._read_at = now
-        readings, state = self.readings, self._fold.state
-        assert self._log is not None
-        readings.counts = dict(state.clock.counts)
-        self._hint_at_orphans()
-        readings.metrics = {name: {"all": m.all(), "recent": m.recent()} for name, m in state.metrics.items()}
-        readings.coverage = state.coverage.all()
-        readings.frozen = dict(state.roles.frozen)
-        readings.lag = dict(self._log.lag())
-
-
-def _tally(counts: dict[str, int], names: Iterable[str]) -> None:
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
+        time = self._host.monotonic()
+        if now or time - self._told_at >= TELL_EVERY_S:
+            self._told_at = time
+            assert self._log is not None
+            self.readings.tell(self._fold.state, self._log.lag())

@@ -102,6 +102,10 @@ class Worker:
         idle = True
         for number, living in list(self._living.items()):
             living.task.stopping |= self._stopping
+            if self._stopping and living.task.readings.phase != "running":
+                living.life.close()  # it has nothing that a successor would miss
+                del self._living[number]
+                continue
             if living.ready(now):
                 try:
                     living.waits_for = next(living.life)

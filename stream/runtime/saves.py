@@ -1,0 +1,156 @@
+"""A task's checkpoints in time: when one is due, what became of the last. How one is made is checkpoints/checkpointer.py's.
+
+A checkpoint is never ahead of the log: the snapshot is taken when a batch is folded, and stored once the commit of that
+batch has answered. A store that is away costs a longer recovery, never results.
+"""
+
+from collections.abc import Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import cast
+
+from stream.checkpoints.checkpointer import Checkpointer, Saved
+from stream.errors import CheckpointError, LogError
+from stream.pipeline.fold import Fold
+from stream.runtime.host import Host
+from stream.runtime.readings import TaskReadings
+from stream.runtime.recovery import Place
+
+AGAIN_S = 5.0
+"""After a save that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When a checkpoint is due; whichever comes first."""
+
+    records: int | None = 100_000
+    seconds: float | None = None
+    age_max_s: float | None = None
+    """Stop when none could be saved for so long: records that recovery needs would soon be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a head says of the state that it holds, beside the state's own numbers."""
+
+    place: Place
+    token: int
+    lineage: dict[str, object]
+    answer: "Future[int] | None"
+    """Of the commit that led to the place, while it is not there yet: the offset of its journal entry."""
+
+
+class Saves:
+    """The checkpoints of one task, one at a time, on a thread of their own.
+
+    Parameters
+    ----------
+    checkpointer : Checkpointer
+    cadence : Cadence
+    host : Host
+    lane : str
+        The thread's.
+    readings : TaskReadings
+        Told what was saved and what not.
+    """
+
+    def __init__(
+        self, checkpointer: Checkpointer, cadence: Cadence, host: Host, lane: str, readings: TaskReadings
+    ) -> None:
+        self._checkpointer = checkpointer
+        self._cadence = cadence
+        self._host = host
+        self._lane = lane
+        self._readings = readings
+        self._running: tuple[Place, Future[Saved]] | None = None
+        self._again_at = self._saved_at = host.monotonic()
+
+    def recovered(self) -> None:
+        """The state is as old as a checkpoint and the journal together: now."""
+        self._saved_at = self._readings.checkpoint_at = self._host.monotonic()
+
+    def consider(self, fold: Fold, mark: Mark) -> None:
+        """Save the state as it is, if that is due. Raises CheckpointError when there was no checkpoint for too long."""
+        now = self._host.monotonic()
+        self._collect()
+        if self._running is None and now >= self._again_at and self._is_due(fold, now):
+            self._save(fold, mark)
+        age_max_s = self._cadence.age_max_s
+        if age_max_s is not None and now - self._saved_at > age_max_s and self._is_unsaved(fold):
+            raise CheckpointError(
+                f"task {self._readings.task}: no checkpoint could be saved for {now - self._saved_at:.0f} s",
+                "records that a recovery needs would soon be deleted: mend the checkpoint store, or raise retention.ms",
+            )
+
+    def finish(self, fold: Fold, mark: Mark) -> Generator["Future[object]", None, None]:
+        """A last checkpoint, so that the next owner has nothing to fold."""
+        yield from self.settle()
+        if self._is_unsaved(fold):
+            self._save(fold, mark)
+            yield from self.settle()
+
+    def settle(self) -> Generator["Future[object]", None, None]:
+        """Until the save that runs has ended."""
+        while self._running is not None:
+            if not self._running[1].done():
+                yield cast("Future[object]", self._running[1])
+            self._collect()
+
+    def _is_due(self, fold: Fold, now: float) -> bool:
+        new = fold.state.clock.records - max(self._checkpointer.saved_records, 0)
+        cadence = self._cadence
+        return (cadence.records is not None and new >= cadence.records) or (
+            cadence.seconds is not None and new > 0 and now - self._saved_at >= cadence.seconds
+        )
+
+    def _is_unsaved(self, fold: Fold) -> bool:
+        return fold.state.clock.records > self._checkpointer.saved_records
+
+    def _save(self, fold: Fold, mark: Mark) -> None:
+        begun, clock, place = self._host.monotonic(), fold.state.clock, mark.place
+        try:
+            snapshot = self._checkpointer.take(fold.parts(), clock.records)
+        except CheckpointError as error:
+            self._failed(error)
+            return
+        self._readings.stages["stall"].add(self._host.monotonic() - begun)
+        records, stream_time_ms, saved_ms = clock.records, clock.stream_time_ms, self._host.wall_ms()
+
+        def save() -> Saved:
+            try:
+                offset = place.offset if mark.answer is None else mark.answer.result()
+            except BaseException:
+                snapshot.discard()
+                raise
+            return self._checkpointer.save(
+                snapshot, entry_number=place.number - 1, journal_offset=offset, token=mark.token,
+                positions=place.positions, records=records, stream_time_ms=stream_time_ms, saved_ms=saved_ms,
+                lineage=mark.lineage,
+            )  # fmt: skip
+
+        self._running = place, self._host.submit(self._lane, save)
+
+    def _collect(self) -> None:
+        """What became of the save that ran."""
+        if self._running is None or not self._running[1].done():
+            return
+        (place, future), self._running = self._running, None
+        readings = self._readings
+        try:
+            saved = future.result()
+        except (CheckpointError, LogError) as error:
+            self._failed(error)
+            return
+        if not saved.advanced:
+            readings.say("checkpoint refused: the store holds a newer one")
+            return
+        self._saved_at = readings.checkpoint_at = self._host.monotonic()
+        readings.checkpoints += 1
+        readings.checkpoint_bytes = saved.bytes_total
+        readings.checkpoint_entry = place.number - 1
+
+    def _failed(self, error: CheckpointError | LogError) -> None:
+        self._readings.checkpoint_failures += 1
+        self._readings.say(f"checkpoint not saved: {error.message}")
+        self._again_at = self._host.monotonic() + AGAIN_S
