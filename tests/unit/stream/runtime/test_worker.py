@@ -1,0 +1,152 @@
+"""A worker and its tasks: gained, lost in the middle, gained again, stopped, failing."""
+
+import pytest
+
+from stream.checkpoints.memory import MemoryStore
+from stream.errors import CheckpointError, OwnedOutside, RecordsGone, StoreUnavailable
+from stream.runtime.saves import Cadence
+from stream.transport.memory import MemoryBroker
+from tests.harness import Service, config, dumps
+from tests.simulation.lab import HOUR, recovered, settled
+
+N, TASKS = 60, 3
+
+
+def service(store=None, **task):
+    broker = MemoryBroker({"events": TASKS, "labels": TASKS})
+    for number in range(TASKS):
+        events = [
+            {"id": f"{number}-{i}", "card": "c", "time": i * HOUR, "a": (i * 37 % 11) - 5.0, "b": float(i % 3)}
+            for i in range(N)
+        ]
+        labels = [{"id": f"{number}-{i}", "y": i % 4 < 2, "time": (i + 6) * HOUR} for i in range(N)]
+        broker.append("events", dumps(events), partition=number)
+        broker.append("labels", dumps(labels), partition=number)
+    return Service(config(), broker, store, **{"batch_records": 10, "checkpoint_records": 30, **task})
+
+
+def turn(worker, times):
+    for _ in range(times):
+        worker._assign()
+        worker._turn()
+
+
+@pytest.fixture(scope="module")
+def calm():
+    one = service()
+    one.run()
+    return [(one.raw(task=number), settled(recovered(one, task=number))) for number in range(TASKS)]
+
+
+def check(one, calm):
+    assert [(one.raw(task=n), settled(recovered(one, task=n))) for n in range(TASKS)] == calm
+
+
+def test_one_worker_does_all_tasks(calm):
+    """Each partition's events have their predictions, in its own partition."""
+    for number, (said, _) in enumerate(calm):
+        assert len(said) == N
+        assert all(record.value.startswith(b'{"id":"%d-' % number) for record in said)
+
+
+@pytest.mark.parametrize("turns", [1, 4, 9])
+def test_a_task_that_is_lost_and_gained_again_goes_on(turns, calm):
+    """In the middle of its batches; the others go on meanwhile."""
+    one = service()
+    worker = one.worker()
+    turn(worker, turns)
+    worker._log.assign((0, 2))
+    turn(worker, 5)
+    assert sorted(worker._living) == [0, 2]
+    worker._log.assign((0, 1, 2))
+    worker.run()
+    check(one, calm)
+
+
+def test_tasks_move_to_a_second_worker(calm):
+    """It takes over where the first one was; both together say what one alone would have said."""
+    one = service()
+    first, second = one.worker(), one.worker()
+    second._log.assign(())
+    turn(first, 6)
+    first._log.assign((0,))
+    turn(first, 1)
+    second._log.assign((1, 2))
+    for _ in range(20):
+        turn(first, 1)
+        turn(second, 1)
+    first.run()
+    second.run()
+    check(one, calm)
+
+
+def test_a_stopped_worker_saves_every_task():
+    """Whoever comes after it recovers no record of any."""
+    one = service(checkpoint_records=None)
+    worker = one.worker()
+    turn(worker, 8)
+    worker.stop()
+    worker.run()
+    after = one.worker()
+    turn(after, 4)
+    assert [readings.recovered_records for readings in one.readings[TASKS:]] == [0] * TASKS
+    assert all(readings.records > 0 for readings in one.readings[:TASKS])
+
+
+def test_a_worker_that_is_stopped_before_it_begins_does_nothing():
+    """No claim, no checkpoint."""
+    one = service()
+    worker = one.worker()
+    worker.stop()
+    worker.run()
+    assert one.broker.task("test").journal == []
+
+
+def test_a_task_that_fails_ends_the_worker_after_the_others_are_saved():
+    """The error is the task's; what the others did is committed and in checkpoints."""
+    one = service(checkpoint_records=None)
+    turn(worker := one.worker(), 4)
+    one.broker.trim("events", 50, partition=1)
+    with pytest.raises(RecordsGone):
+        worker.run()
+    assert one.store.tasks() == ["test/0", "test/2"]
+
+
+def test_it_is_ready_when_none_of_its_tasks_recovers():
+    """Not before it has an assignment, nor after it was told to stop."""
+    one = service()
+    worker = one.worker()
+    assert not worker.ready()
+    turn(worker, 1)
+    assert worker.ready() == all(readings.phase == "running" for readings in worker.readings())
+    turn(worker, 3)
+    assert worker.ready()
+    worker.stop()
+    assert not worker.ready()
+
+
+def test_an_owner_outside_the_group_ends_the_worker():
+    """Fenced again and again while still assigned: exit 75, naming the token."""
+    one = service(fenced_max=3)
+    one.broker.faults = dict.fromkeys(range(4, 500), "fenced")
+    with pytest.raises(OwnedOutside, match="token") as stopped:
+        one.worker().run()
+    assert stopped.value.exit_code == 75
+
+
+class Full(MemoryStore):
+    """Takes nothing in."""
+
+    def put(self, task, pieces):
+        raise StoreUnavailable("full")
+
+
+def test_a_checkpoint_that_grows_too_old_stops_the_worker():
+    """Before records that a recovery would need are deleted; until then a full store stops nothing."""
+    one = service(Full(), checkpoints=Cadence(30, age_max_s=-1.0))
+    with pytest.raises(CheckpointError, match="no checkpoint could be saved"):
+        one.worker().run()
+    other = service(Full())
+    other.run()
+    assert [len(other.raw(task=number)) for number in range(TASKS)] == [N] * TASKS
+    assert all(readings.checkpoint_failures > 0 for readings in other.readings)
