@@ -117,8 +117,9 @@ def partition(
     """Events, and labels in the order of their times, more or less."""
     events: list[dict[str, Any]] = []
     labels: list[tuple[int, dict[str, Any]]] = []
+    gap_ms = draw.choice([1000, 1000, 1000, 12_000])  # the last one, above a jump of 10 s: stream time lags behind
     for i in range(draw.randrange(20, 90)):
-        time = 1000 * i + draw.choice([0, 0, 0, 0, -3000, 1, 90_000 * (draw.random() < 0.1)])
+        time = gap_ms * i + draw.choice([0, 0, 0, 0, -3000, 1, 90_000 * (draw.random() < 0.1)])
         name = f"{number}-{i if draw.random() > 0.05 else max(i - 3, 0)}"
         one = {"id": name, "card": f"c{i % 3}", "time": time, "a": draw.gauss(0, 1), "b": draw.gauss(0, 1)}
         events.append({**one, "y": draw.choice([truth(draw, problem), None])} if in_field else one)
