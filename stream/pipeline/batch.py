@@ -1,7 +1,9 @@
 """What the step is given, and what the join makes of it. Types only; join.py fills them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from learners.rows import Frame
 from stream.codec import Events, Labels
 from stream.records import Reject, Skip
 
+T = TypeVar("T")
 UNKNOWN = float("nan")
 
 
@@ -83,6 +86,23 @@ class Draft:
         self.target.append(UNKNOWN)
         self.previous.append(UNKNOWN)
         self.cause.append(cause)
+
+    def clean_run(self, events: range, times_ms: list[int], position: int, targets: list[float] | None) -> None:
+        """Events one after the other, each with its label right behind it where there are ``targets``."""
+        count, each = len(events), 1 if targets is None else 2
+        row = len(self.accepted)
+
+        def spread(values: Iterable[T]) -> Iterable[T]:
+            return values if each == 1 else chain.from_iterable(zip(*[list(values)] * 2, strict=True))
+
+        self.op += [EVENT, LABEL][:each] * count
+        self.row += spread(range(row, row + count))
+        self.time_ms += spread(times_ms)
+        unknown = [UNKNOWN] * count
+        self.target += unknown if targets is None else chain.from_iterable(zip(unknown, targets, strict=True))
+        self.previous += unknown * each
+        self.cause += spread(range(position, position + count))
+        self.accepted += events
 
     def label(self, row: int, now: int, cause: int, target: float, previous: float = UNKNOWN) -> None:
         self.op.append(LABEL)

@@ -14,6 +14,7 @@ A row's life::
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from learners.rows import Frame, Layout
 from stream.codec import Events, Labels
 from stream.pipeline.batch import UNKNOWN, Arranged, Batch, Draft, Refusal
 from stream.pipeline.clock import NEVER, Clock
+from stream.pipeline.parking import IncomingLabel, Parking
 from stream.pipeline.waiting import WaitingRows
 from stream.records import Records, Reject
 
@@ -50,20 +52,6 @@ class JoinRules:
     """Every task sees all labels: one that meets no event is counted, not refused."""
     open_classes: bool = False
     classes_max: int = 32
-
-
-@dataclass(slots=True)
-class Parked:
-    """A label that came before its event."""
-
-    id: str
-    value: float | str
-    since_ms: int
-    input: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    record: bytes | None
 
 
 def _too_many(value: object) -> Reject:
@@ -97,9 +85,7 @@ class Join:
         self._rows = WaitingRows(layout)
         self._due = self._expire = self._forget = 0  # the next row number for each
         self._wake_ms = NEVER
-        self._parked: dict[int, Parked] = {}
-        self._parked_ids: dict[str, list[int]] = {}
-        self._parked_next = 0
+        self._parking = Parking(rules.park_ms, rules.park_max)
 
     @property
     def waiting(self) -> int:
@@ -109,7 +95,7 @@ class Join:
     @property
     def parked(self) -> int:
         """Labels that wait for their event."""
-        return len(self._parked)
+        return len(self._parking)
 
     # --- arranging a batch ------------------------------------------------------------------------------------
 
@@ -119,12 +105,36 @@ class Join:
         self._first_row = self._rows.next
         position = 0
         for which, start, stop in batch.runs():
-            if which == 0:
+            if which == 0 and not self._clean_run(draft, batch.events, start, stop, position, clock):
                 self._events(draft, batch.events, start, stop, position, clock)
-            else:
+            elif which:
                 self._labels(draft, which, batch.labels[which - 1], start, stop, position, clock)
             position += stop - start
         return self._arranged(draft, batch.events)
+
+    def _clean_run(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> bool:
+        """Do what ``_events`` does, all at once, when nothing can come between; else do nothing and say so.
+
+        That is: labels ride in the events and are known at once, ids are new, times neither fall nor leap, and no
+        wait ends. A third of the cost an event.
+        """
+        ids, times = events.ids[start:stop], events.times_ms[start:stop]
+        now, labels = clock.stream_time_ms, events.labels
+        if (
+            self.keeps_rows or self.classes or self._parking or events.rejects or events.tombstones or now == NEVER
+            or not now <= times[0] <= times[-1] < self._wake_ms or times[-1] - now > clock.jump_max_ms
+            or len(set(ids)) < len(ids) or not self._known.keys().isdisjoint(ids) or sorted(times) != times
+            or (labels is not None and None in labels)
+        ):  # fmt: skip
+            return False
+        targets = None if labels is None else cast("list[float]", labels[start:stop])
+        first = self._rows.extend(ids, times, WAITING if targets is None else LABELLED, targets)
+        self._known.update(zip(ids, range(first, self._rows.next), strict=True))
+        draft.clean_run(range(start, stop), times, position, targets)
+        clock.see(times[-1])
+        while self._rows.next - self._forget > self.rules.waiting_max:
+            self._drop_oldest(clock)
+        return True
 
     def _events(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> None:
         ids, times, labels = events.ids, events.times_ms, events.labels
@@ -158,9 +168,9 @@ class Join:
             draft.accepted.append(index)
             if at_once:
                 draft.label(number - self._first_row, now, cause, target)
-            if self._parked and event in self._parked_ids:
-                for parked in self._parked_ids.pop(event):
-                    self._meet(draft, self._parked.pop(parked), number, now, cause, clock)
+            if self._parking:
+                for early in self._parking.take(event):
+                    self._meet(draft, early, number, now, cause, clock)
             if number - self._forget >= waiting_max:
                 self._drop_oldest(clock)
 
@@ -174,7 +184,7 @@ class Join:
                 self._refuse_or_count(draft, which, records, index, labels.rejects.get(index), cause, clock)
                 continue
             clock.counts["labels"] += 1
-            label = Parked(
+            label = IncomingLabel(
                 event, value, now, which, records.offsets[index], records.timestamps_ms[index], records.keys[index],
                 records.values[index],
             )  # fmt: skip
@@ -184,7 +194,7 @@ class Join:
             else:
                 self._meet(draft, label, number, now, cause, clock)
 
-    def _meet(self, draft: Draft, label: Parked, number: int, now: int, cause: int, clock: Clock) -> None:
+    def _meet(self, draft: Draft, label: IncomingLabel, number: int, now: int, cause: int, clock: Clock) -> None:
         """A label and the row that it is about."""
         target = self._target(draft, label.value, clock, known_to=len(draft.accepted))
         if target != target:  # noqa: PLR0124 - NaN
@@ -248,15 +258,8 @@ class Join:
         while self._forget < self._expire and rows.seen_ms(self._forget) <= now - rules.wait_ms - rules.park_ms:
             self._known.pop(rows.id(self._forget))
             self._forget += 1
-        for label in self._parked.values():
-            if label.since_ms != NEVER:
-                break
-            label.since_ms = now  # it came before the first event: its time begins here
-        while self._parked:
-            number, label = next(iter(self._parked.items()))
-            if label.since_ms + rules.park_ms > now:
-                break
-            self._orphan(draft, number, label, cause, clock)
+        for label in self._parking.overdue(now):
+            self._orphan(draft, label, cause, clock)
         self._set_wake(now)
 
     def _fall_due(self, draft: Draft, number: int, now: int, cause: int, clock: Clock) -> None:
@@ -294,38 +297,32 @@ class Join:
         heads = [now + min(self._due_after_ms, rules.wait_ms)]
         if self._due < rows.next and self._due_after_ms < FOREVER:
             heads.append(rows.seen_ms(self._due) + self._due_after_ms)
+        # where ids are remembered only to drop duplicates, they are forgotten in bunches
+        late_ms = 0 if self.keeps_rows else rules.wait_ms // 64
         if self._expire < rows.next:
-            heads.append(rows.seen_ms(self._expire) + rules.wait_ms)
+            heads.append(rows.seen_ms(self._expire) + rules.wait_ms + late_ms)
         if self._forget < self._expire:
-            heads.append(rows.seen_ms(self._forget) + rules.wait_ms + rules.park_ms)
-        if self._parked:
-            heads.append(next(iter(self._parked.values())).since_ms + rules.park_ms)
+            heads.append(rows.seen_ms(self._forget) + rules.wait_ms + rules.park_ms + late_ms)
+        if (wake := self._parking.wake_ms) is not None:
+            heads.append(wake)
         self._wake_ms = min(heads)
 
     # --- refusals ---------------------------------------------------------------------------------------------
 
-    def _park(self, draft: Draft, label: Parked, cause: int, clock: Clock) -> None:
-        self._parked[self._parked_next] = label
-        self._parked_ids.setdefault(label.id, []).append(self._parked_next)
-        self._parked_next += 1
+    def _park(self, draft: Draft, label: IncomingLabel, cause: int, clock: Clock) -> None:
         self._wake_ms = min(self._wake_ms, label.since_ms + self.rules.park_ms)
-        if len(self._parked) > self.rules.park_max:
-            self._orphan(draft, *next(iter(self._parked.items())), cause, clock)
+        if (oldest := self._parking.add(label)) is not None:
+            self._orphan(draft, oldest, cause, clock)
 
-    def _orphan(self, draft: Draft, number: int, label: Parked, cause: int, clock: Clock) -> None:
+    def _orphan(self, draft: Draft, label: IncomingLabel, cause: int, clock: Clock) -> None:
         """A parked label that met no event."""
-        del self._parked[number]
-        numbers = self._parked_ids[label.id]
-        numbers.remove(number)
-        if not numbers:
-            del self._parked_ids[label.id]
         if self.rules.broadcast:
             clock.counts["labels_unmatched"] += 1
             return
         clock.counts["labels_orphaned"] += 1
         self._refuse(draft, label, cause, Reject("label_orphan", "join", f"no event {label.id} came"))
 
-    def _refuse(self, draft: Draft, label: Parked, cause: int, why: Reject) -> None:
+    def _refuse(self, draft: Draft, label: IncomingLabel, cause: int, why: Reject) -> None:
         draft.refusals.append(
             Refusal(cause, label.input, label.offset, label.timestamp_ms, label.key, label.record, why)
         )
@@ -403,11 +400,7 @@ class Join:
         told = {
             "classes": list(self.classes),
             "places": (self._due, self._expire, self._forget, self._wake_ms),
-            "parked": [
-                (number, p.id, p.value, p.since_ms, p.input, p.offset, p.timestamp_ms, p.key, p.record)
-                for number, p in self._parked.items()
-            ],
-            "parked_next": self._parked_next,
+            "parking": self._parking.dump(),
         }
         yield "join", told
         yield from self._rows.dump(since)
@@ -422,10 +415,6 @@ class Join:
         assert isinstance(told, dict)
         self.know(told["classes"])
         self._due, self._expire, self._forget, self._wake_ms = told["places"]
-        self._parked = {number: Parked(*rest) for number, *rest in told["parked"]}
-        self._parked_next = told["parked_next"]
-        self._parked_ids = {}
-        for number, label in self._parked.items():
-            self._parked_ids.setdefault(label.id, []).append(number)
+        self._parking.load(told["parking"])
         self._rows.load(chunks)
         self._known = {self._rows.id(number): number for number in range(self._forget, self._rows.next)}

@@ -6,7 +6,7 @@ are cut by row number, not by batch, so that the state does not depend on how ba
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -121,6 +121,17 @@ class WaitingRows:
         self._seen_ms.append(seen_ms)
         self._status.append(status)
         self._truth.append(truth)
+        return number
+
+    def extend(self, events: list[str], times_ms: list[int], status: int, truths: Sequence[float] | None) -> int:
+        """Append rows that were seen at their own times, all with one status. Returns the first one's number."""
+        number, count = self.next, len(events)
+        self.next = number + count
+        self._ids += events
+        self._times_ms.extend(times_ms)
+        self._seen_ms.extend(times_ms)
+        self._status += bytes([status]) * count
+        self._truth.extend(truths if truths is not None else [float("nan")] * count)
         return number
 
     def id(self, number: int) -> str:
