@@ -15,6 +15,8 @@ from stream.pipeline.state import PipelineState, Plan
 from stream.pipeline.watch import Change
 from stream.records import OutputRecords, Outputs, Reject
 
+T = TypeVar("T")
+
 
 def emit(
     state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]],
@@ -40,12 +42,16 @@ def _predictions(
     events, champion = batch.events, state.roles.champion
     which = np.flatnonzero(answered)
     at = [arranged.draft.accepted[row] for row in which.tolist()]
+    whole = len(at) == len(events)
+
+    def pick(column: list[T]) -> list[T]:
+        return column if whole else [column[index] for index in at]
+
     # the position in the batch of the record of each event: as many records of it were applied before
     position = np.array(arranged.draft.cause, np.int64)[arranged.program.op == EVENT][which]
     own = scores[champion][which]
     values, answers = _answers(state, plan, own)
-    offsets = events.records.offsets
-    keys = [events.keys[index] for index in at]
+    keys = pick(events.keys)
     columns: dict[str, Sequence[Any]] = {
         "ids": [events.ids[index] for index in at],
         "keys": keys,
