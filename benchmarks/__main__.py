@@ -4,6 +4,7 @@ Without a name, everything: a quarter of an hour on two cores. Ends with 0 also 
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     told = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     wanted = told.name or names()
     figures: list[Figure] = []
     with ExitStack() as stack:

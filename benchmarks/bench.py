@@ -1,18 +1,20 @@
 """What a benchmark is given and what it gives: a place to work, servers, sizes, and figures with their goals."""
 
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import orjson
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks import feed
-from benchmarks.machine import CoreTime, cores
+from benchmarks.machine import ROOT, CoreTime, cores, on_cores
 from tests.servers import KafkaServer, RedisServer
 
 WAIT_S = 30.0
@@ -160,6 +162,19 @@ class Bench:
         with self.events_file(count).open("rb") as file:
             for line in file:
                 yield line[:-1]
+
+    def child(self, module: str, *arguments: str, patience_s: float = 600.0) -> Any:
+        """A module run in a process of its own on the core under test: the JSON that it prints."""
+        command = [sys.executable, "-m", module, *arguments]
+        with on_cores(self.under_test):
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        try:
+            told, _ = process.communicate(timeout=patience_s)
+        finally:
+            process.kill()
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        return orjson.loads(told)
 
     def new_name(self, kind: str) -> str:
         """Of a pipeline: nobody else's."""

@@ -51,6 +51,7 @@ def _measure(
     taken_ms = [0.0] * len(lines)
     sent = came = 0
     begun = time.perf_counter()
+    look = begun
     patience = begun + service.PATIENCE_S
     while came < len(lines):
         now = time.perf_counter()
@@ -70,8 +71,10 @@ def _measure(
             if not came:
                 begun = now
             came += 1
-        if now > patience:
+        if now > look:
             worker.check()
+            look = now + 1.0
+        if now > patience:
             raise TimeoutError(f"{came} of {len(lines)} predictions; see {worker.output}")
     producer.flush()
     consumer.close()

@@ -7,7 +7,6 @@ process, in turns, for comparison.
 
 import importlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +14,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks import folds, loops, service
+from benchmarks import folds, loops
 from benchmarks.bench import Bench, Figure, median
-from benchmarks.machine import ROOT, on_cores
 from stream.runtime.merge import Merge
 from stream.transport.base import Fetched
 
@@ -47,13 +45,8 @@ INSIDE = {
 
 def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:  # noqa: ARG001 - there is only one
     count = 10_000 if bench.quick else 50_000
-    command = [sys.executable, "-m", "benchmarks.stages", str(bench.events_file(count)), str(bench.rounds)]
-    with on_cores(bench.under_test):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    told, _ = process.communicate(timeout=service.PATIENCE_S)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    found: dict[str, float] = json.loads(told)
+    file = str(bench.events_file(count))
+    found: dict[str, float] = bench.child("benchmarks.stages", file, str(bench.rounds))
     return [Figure("stages", name, f"{us:.2f} µs an event") for name, us in found.items()]
 
 

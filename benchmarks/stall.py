@@ -7,7 +7,6 @@ worker does. The stall is the time of ``Checkpointer.take``: what follows is off
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -15,9 +14,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks import feed, folds, service
+from benchmarks import feed, folds
 from benchmarks.bench import Bench, Figure, judged, quantile
-from benchmarks.machine import ROOT, on_cores, rss_mb
+from benchmarks.machine import rss_mb
 
 NAMES = ("stall",)
 LEARNER = {"river.forest.ARFClassifier": {"n_models": 10, "seed": 1}}
@@ -26,13 +25,7 @@ BATCH = 100
 
 def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:  # noqa: ARG001 - there is only one
     takes, large_mb = (5, 2.0) if bench.quick else (60, 10.0)
-    command = [sys.executable, "-m", "benchmarks.stall", bench.bootstrap, bench.redis_url, str(takes), str(large_mb)]
-    with on_cores(bench.under_test):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    told, _ = process.communicate(timeout=service.PATIENCE_S * 2)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    found = json.loads(told)
+    found = bench.child("benchmarks.stall", bench.bootstrap, bench.redis_url, str(takes), str(large_mb))
     stalls = found["stalls_ms"]
     p50, p99 = quantile(stalls, 0.5), quantile(stalls, 0.99)
     text = (

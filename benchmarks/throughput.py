@@ -4,15 +4,11 @@ A round runs each contestant once, the bare loop first and last (its mean counts
 report gives their median. Processor time is told beside: neighbours disturb it less than the clock.
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks import feed, service
 from benchmarks.bench import Bench, Figure, Timing, judged, median, spread
-from benchmarks.machine import ROOT, on_cores
 
 BARE, LOOP, WORKER, COMPILED, FILES = "bare", "bare exactly-once", "worker", "compiled", "files"
 NAMES = (BARE, LOOP, WORKER, COMPILED, FILES)
@@ -95,13 +91,7 @@ def _contestants(bench: Bench, count: int) -> dict[str, Callable[[], Timing]]:
 
 
 def _child(bench: Bench, *arguments: str) -> Timing:
-    command = [sys.executable, "-m", "benchmarks.loops", *arguments]
-    with on_cores(bench.under_test):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    told, _ = process.communicate(timeout=service.PATIENCE_S)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    found = json.loads(told)
+    found = bench.child("benchmarks.loops", *arguments, patience_s=service.PATIENCE_S)
     foreign_s = max(found["busy_s"] - found["cpu_s"], 0.0)
     return Timing(found["events"], found["seconds"], found["cpu_s"], foreign_s, found["idle_s"])
 
