@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,13 @@ def _predictions(
     values, answers = _answers(state, plan, own)
     keys = pick(events.keys)
     columns: dict[str, Sequence[Any]] = {
-        "ids": [events.ids[index] for index in at],
+        "ids": pick(events.ids),
         "keys": keys,
-        "times_ms": [events.times_ms[index] for index in at],
+        "times_ms": pick(events.times_ms),
         "scores": values,
         "predictions": answers,
         "models": [f"{champion}@{count}" for count in (position + state.clock.records).tolist()],
-        "offsets": [offsets[index] for index in at],
+        "offsets": pick(events.records.offsets),
     }
     challengers = _challengers(state, plan, scores, which)
     encoded: list[bytes] = []
