@@ -205,6 +205,8 @@ class Labels(Section):
             raise wrong("`time` is required: a line of a file has no time of its own")
         elif self.delay.ms:
             raise wrong("`delay` is for `field`; records of labels say their own time")
+        if self.field is not None and self.assume is not None:
+            raise wrong("`assume` is for labels of their own; a label that rides in its event is not waited for")
         if self.field is not None and self.partitioning == "broadcast":
             raise wrong("`partitioning: broadcast` is for a labels topic")
         if self.assume is not None and self.wait < self.assume.after:

@@ -1,5 +1,6 @@
 """What the step is given, and what the join makes of it. Types only; join.py fills them."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from learners.base import EVENT, LABEL, Program
 from learners.rows import Frame
 from stream.codec import Events, Labels
-from stream.records import Reject, Skip
+from stream.pipeline.parking import IncomingLabel
+from stream.records import Records, Reject, Skip
 
 T = TypeVar("T")
 UNKNOWN = float("nan")
@@ -27,6 +29,8 @@ class Batch:
     order: Sequence[int]
     """Alternating: input, how many of its records, input, how many, ..."""
     skips: tuple[Skip, ...] = ()
+    _starts: list[tuple[int, int, int]] = field(default_factory=list)
+    """(position, input, index) at which each run begins; made on first use."""
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """(input, start, stop) of each run of records, indices into that input's columns."""
@@ -37,11 +41,19 @@ class Batch:
 
     def place(self, position: int) -> tuple[int, int]:
         """(input, index into its columns) of the batch's record number ``position``."""
-        for which, start, stop in self.runs():
-            if position < stop - start:
-                return which, start + position
-            position -= stop - start
-        raise IndexError(position)
+        if not self._starts:
+            at = 0
+            for which, start, stop in self.runs():
+                self._starts.append((at, which, start))
+                at += stop - start
+        if not 0 <= position < sum(self.order[1::2]):
+            raise IndexError(position)
+        at, which, start = self._starts[bisect_right(self._starts, position, key=lambda run: run[0]) - 1]
+        return which, start + position - at
+
+    def records(self, which: int) -> Records:
+        """The raw records of an input."""
+        return self.events.records if which == 0 else self.labels[which - 1].records
 
 
 @dataclass(slots=True)
@@ -69,12 +81,14 @@ class Draft:
     previous: list[float] = field(default_factory=list)
     cause: list[int] = field(default_factory=list)
     """Of each operation, the position in the batch of the record that brought it about."""
-    assumed: set[int] = field(default_factory=set)
-    """Operations whose label is an assumption."""
     accepted: list[int] = field(default_factory=list)
     """Indices into the batch's events of those that are scored: the first rows."""
     old: dict[int, int] = field(default_factory=dict)
     """Row numbers of earlier batches -> index into old."""
+    origin: dict[int, IncomingLabel | None] = field(default_factory=dict)
+    """Of label operations whose label is not in its event's record: the label; None when it fell due."""
+    ages_ms: list[int] = field(default_factory=list)
+    """Of each first label that came, the stream time since its event's."""
     grown: list[int] = field(default_factory=list)
     """Of each class that was new in the batch, the first of the accepted events that comes after it."""
     refusals: list[Refusal] = field(default_factory=list)
@@ -103,6 +117,8 @@ class Draft:
         self.previous += unknown * each
         self.cause += spread(range(position, position + count))
         self.accepted += events
+        if targets is not None:
+            self.ages_ms += [0] * count
 
     def label(self, row: int, now: int, cause: int, target: float, previous: float = UNKNOWN) -> None:
         self.op.append(LABEL)
@@ -140,5 +156,4 @@ class Arranged:
     """What the waiting rows were scored with, ``(n_old, all columns of scores)``."""
     old_computed: NDArray[np.float64]
     """The waiting rows' computed features, ``(n_old, n_computed)``."""
-    old_times_ms: list[int]
     old_ids: list[str]

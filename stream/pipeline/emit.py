@@ -1,6 +1,7 @@
 """What a batch says: predictions, alarms and rejects, in an order that does not depend on where the batch was cut."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -161,7 +162,7 @@ def _rejects(
     for op, skip in trouble.unlearned:
         if skip.learner == state.roles.champion:
             why = Reject("learn_error", "learn", f"{skip.learner} at event {skip.event}: {skip.error}")
-            refusals.append(_refusal(batch, int(causes[op]), why))
+            refusals.append(_unlearned(batch, arranged, op, why))
     refusals.sort(key=lambda refusal: refusal.cause)
     return OutputRecords(
         0,
@@ -171,9 +172,20 @@ def _rejects(
     )
 
 
+def _unlearned(batch: Batch, arranged: Arranged, op: int, why: Reject) -> Refusal:
+    """Of a label that could not be learned: its record. One that fell due has none; then only its event is named."""
+    cause = arranged.draft.cause[op]
+    if op not in arranged.draft.origin:
+        return _refusal(batch, cause, why)
+    label = arranged.draft.origin[op]
+    if label is None:
+        return replace(_refusal(batch, cause, why), key=None, value=None)
+    return Refusal(cause, label.input, label.offset, label.timestamp_ms, label.key, label.record, why)
+
+
 def _refusal(batch: Batch, cause: int, why: Reject) -> Refusal:
     which, index = batch.place(cause)
-    records = batch.events.records if which == 0 else batch.labels[which - 1].records
+    records = batch.records(which)
     return Refusal(
         cause, which, records.offsets[index], records.timestamps_ms[index], records.keys[index], records.values[index], why
     )  # fmt: skip

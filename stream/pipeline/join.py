@@ -120,12 +120,14 @@ class Join:
         """
         ids, times = events.ids[start:stop], events.times_ms[start:stop]
         now, labels = clock.stream_time_ms, events.labels
-        if (
-            self.keeps_rows or self.classes or self._parking or events.rejects or events.tombstones or now == NEVER
-            or not now <= times[0] <= times[-1] < self._wake_ms or times[-1] - now > clock.jump_max_ms
-            or len(set(ids)) < len(ids) or not self._known.keys().isdisjoint(ids) or sorted(times) != times
-            or (labels is not None and None in labels)
-        ):  # fmt: skip
+        plain = not (self.keeps_rows or self.classes or self.rules.open_classes or self._parking)
+        if not plain or events.rejects or events.tombstones or now == NEVER or not times:
+            return False
+        if not now <= times[0] <= times[-1] < self._wake_ms or times[-1] - now > clock.jump_max_ms:
+            return False
+        if sorted(times) != times or (labels is not None and None in labels):
+            return False
+        if len(set(ids)) < len(ids) or not self._known.keys().isdisjoint(ids):
             return False
         targets = None if labels is None else cast("list[float]", labels[start:stop])
         first = self._rows.extend(ids, times, WAITING if targets is None else LABELLED, targets)
@@ -168,6 +170,7 @@ class Join:
             draft.accepted.append(index)
             if at_once:
                 draft.label(number - self._first_row, now, cause, target)
+                draft.ages_ms.append(now - time_ms)
             if self._parking:
                 for early in self._parking.take(event):
                     self._meet(draft, early, number, now, cause, clock)
@@ -201,8 +204,11 @@ class Join:
             self._refuse(draft, label, cause, _too_many(label.value))
             return
         status, truth = self._rows.marked(number)
+        if status in {WAITING, ASSUMED}:
+            draft.ages_ms.append(now - self._rows.time_ms(number))
         if status == WAITING:
             self._rows.mark(number, LABELLED, target)
+            draft.origin[len(draft.op)] = label
             draft.label(self._row(draft, number), now, cause, target)
         elif status == EXPIRED:
             clock.counts["labels_late"] += 1
@@ -213,6 +219,7 @@ class Join:
         elif status == ASSUMED or (self.rules.last_wins and number >= self._expire and self.keeps_rows):
             clock.counts["labels_corrected"] += 1
             self._rows.mark(number, LABELLED, target)
+            draft.origin[len(draft.op)] = label
             draft.label(self._row(draft, number), now, cause, target, truth)
         else:
             clock.counts["labels_conflicting"] += 1
@@ -269,11 +276,13 @@ class Join:
         if self.rules.field_delay_ms is None:
             assert self.rules.assume is not None
             self._rows.mark(number, ASSUMED, self.rules.assume)
-            draft.assumed.add(len(draft.op))
             clock.counts["labels_assumed"] += 1
+            draft.origin[len(draft.op)] = None
             draft.label(self._row(draft, number), now, cause, self.rules.assume)
         elif truth == truth:  # noqa: PLR0124 - not NaN: the event did carry a label
             self._rows.mark(number, LABELLED, truth)
+            draft.ages_ms.append(now - self._rows.time_ms(number))
+            draft.origin[len(draft.op)] = None
             draft.label(self._row(draft, number), now, cause, truth)
 
     def _end_wait(self, clock: Clock, count: str) -> None:
@@ -354,7 +363,6 @@ class Join:
             first_row=self._first_row,
             old_scores=old.scores,
             old_computed=old.computed,
-            old_times_ms=[self._rows.time_ms(number) for number in draft.old],
             old_ids=[self._rows.id(number) for number in draft.old],
         )
 

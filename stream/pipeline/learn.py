@@ -36,15 +36,21 @@ def trouble_of(batch: Batch, arranged: Arranged, *, learns_at: int) -> Trouble:
     by_learner: dict[str, dict[int, Skip]] = {}
     if batch.skips:
         ids = _ids(batch, arranged)
-        program, draft = arranged.program, arranged.draft
+        program = arranged.program
         for skip in batch.skips:
             for op in np.flatnonzero(program.op == learns_at).tolist():
-                which, index = batch.place(draft.cause[op])
-                records = batch.events.records if which == 0 else batch.labels[which - 1].records
-                place = (which, records.offsets[index], ids[program.row[op]])
-                if place == (skip.input, skip.offset, skip.event):
+                if (*_place(batch, arranged, op), ids[program.row[op]]) == (skip.input, skip.offset, skip.event):
                     by_learner.setdefault(skip.learner, {})[op] = skip
     return Trouble(by_learner)
+
+
+def _place(batch: Batch, arranged: Arranged, op: int) -> tuple[int, int]:
+    """(input, offset) of the record that an operation's label stands in; of one that fell due, of the record then."""
+    label = arranged.draft.origin.get(op)
+    if label is not None:
+        return label.input, label.offset
+    which, index = batch.place(arranged.draft.cause[op])
+    return which, batch.records(which).offsets[index]
 
 
 def _ids(batch: Batch, arranged: Arranged) -> list[str]:
@@ -106,10 +112,9 @@ def _count(state: PipelineState, trouble: Trouble, op: int, skip: Skip, errors_m
 
 
 def _skip(batch: Batch, arranged: Arranged, name: str, failure: LearnError) -> Skip:
-    which, index = batch.place(arranged.draft.cause[failure.operation])
-    records = batch.events.records if which == 0 else batch.labels[which - 1].records
     row = int(arranged.program.row[failure.operation])
-    return Skip(which, records.offsets[index], _ids(batch, arranged)[row], name, str(failure))
+    place = _place(batch, arranged, failure.operation)
+    return Skip(*place, _ids(batch, arranged)[row], name, str(failure))
 
 
 def reset(state: PipelineState, names: tuple[str, ...]) -> None:

@@ -51,7 +51,7 @@ def step(state: PipelineState, batch: Batch, plan: Plan) -> Outputs:
             changes.append(change)
             if _resets(change):
                 reset(state, change.watch.learners)
-    _measure(state, batch, arranged, scores)
+    _measure(state, arranged, scores)
     outputs = emit(state, batch, plan, arranged, scores, changes, trouble)
     state.clock.records += sum(batch.order[1::2])
     own = np.concatenate([scores[name][: arranged.events] for name in state.learners], axis=1)
@@ -114,15 +114,11 @@ def _scores(state: PipelineState, arranged: Arranged) -> dict[str, NDArray[np.fl
     return scores
 
 
-def _measure(state: PipelineState, batch: Batch, arranged: Arranged, scores: dict[str, NDArray[np.float64]]) -> None:
+def _measure(state: PipelineState, arranged: Arranged, scores: dict[str, NDArray[np.float64]]) -> None:
     """Prequential with delay: what was emitted against the label when it came."""
     program = arranged.program
     ops = np.flatnonzero(program.op == LABEL)
     rows, target, previous = program.row[ops], program.target[ops], program.previous[ops]
     for name, metrics in state.metrics.items():
         metrics.update(target, scores[name][rows], previous)
-    came = np.isnan(previous)
-    if arranged.draft.assumed:
-        came &= ~np.isin(ops, list(arranged.draft.assumed))
-    times = np.array([batch.events.times_ms[i] for i in arranged.draft.accepted] + arranged.old_times_ms, np.int64)
-    state.coverage.update(arranged.events, program.time_ms[ops][came] - times[rows[came]])
+    state.coverage.update(arranged.events, np.array(arranged.draft.ages_ms, np.int64))

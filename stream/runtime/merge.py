@@ -72,6 +72,10 @@ class Merge:
                 self._buffers[which] = decoded
             self._times[which] = times
 
+    def decode_with(self, decoders: Decoders) -> None:
+        """From now on; what is buffered stays as it is, for decoders of one lineage decode alike."""
+        self._decoders = decoders
+
     @property
     def at_end(self) -> bool:
         """Whether every input is read to its end and taken."""

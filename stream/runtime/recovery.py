@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.restored import Restored
-from stream.errors import JournalBroken, LineageChanged, RecordsGone, Unverified
+from stream.errors import CheckpointError, JournalBroken, LineageChanged, RecordsGone, StoreUnavailable, Unverified
 from stream.pipeline.fold import Fold
 from stream.pipeline.learn import LearnFailure
 from stream.records import OUTPUTS, Claim, Entry, Input, Outputs, Positions, decode_journal
@@ -147,6 +147,11 @@ class Recovery:
             restored.load(fold.parts())
         except Unverified:
             return False  # the checkpointer says so, and names the one before
+        except StoreUnavailable:
+            raise
+        except CheckpointError as error:
+            self._readings.say(f"{error.message}; using an older one")
+            return False
         last = self._log.last()
         if last is None or head.journal_offset > last.offset:
             raise JournalBroken(

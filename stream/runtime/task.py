@@ -114,6 +114,7 @@ class Task:
         self._told_at = host.monotonic()
         self._fenced_at: list[float] = []
         self._store_failures = 0
+        self._busy = False
         self._doubtful: Entry | None = None
         self._accepting = settings.accept_lineage
 
@@ -210,6 +211,7 @@ class Task:
             if taken is None:
                 if self._in_flight is not None and self._in_flight.future.done():
                     yield from self._settle()
+                self._saves.consider(self._fold, self._mark())
                 self._tell()
                 yield IDLE
                 continue
@@ -234,12 +236,13 @@ class Task:
         limit = self._settings.batch_records
         if not self._merge.full(limit):
             self._log.hold(self._merge.hold())
-            fetched = self._log.poll(limit, 0.0 if self._merge.ready() else self._settings.poll_wait_s)
+            fetched = self._log.poll(limit, 0.0 if self._busy else self._settings.poll_wait_s)
             polled = self._host.monotonic()
             self.readings.stages["poll"].add(polled - begun)
             self._merge.add(fetched)
             begun = polled
         taken = self._merge.take(limit)
+        self._busy = taken is not None
         self.readings.stages["decode"].add(self._host.monotonic() - begun)
         return taken
 
@@ -255,6 +258,7 @@ class Task:
                 batch = replace(batch, skips=(*batch.skips, failure.skip))
                 yield from self._settle()
                 yield from self._recover()
+                self._merge.decode_with(self._fold)
                 self.readings.phase = "running"
             else:
                 self.readings.stages["step"].add(self._host.monotonic() - begun)

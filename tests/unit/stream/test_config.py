@@ -84,7 +84,7 @@ def test_the_first_learner_is_champion(tmp_path: Path) -> None:
 )
 def test_labels_wait_by_default(tmp_path: Path, assume: object, days: int) -> None:
     """An event waits thirty days, or twice the time after which silence counts."""
-    labels = {"field": "fraud"} | ({"assume": assume} if assume else {})
+    labels = {"file": "labels.jsonl", "id": "id", "value": "y", "time": "t"} | ({"assume": assume} if assume else {})
     config = configured(tmp_path, changed(labels=labels))
     assert config.labels is not None
     assert config.labels.wait.ms == days * 86_400_000
@@ -151,11 +151,32 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ({"labels": {"file": "f"}}, "need `id` (the event's) and `value`"),
         ({"labels": {"field": "y", "value": "v"}}, "so `value` has no meaning"),
         (
-            {"labels": {"field": "y", "wait": "1d", "assume": {"value": 0, "after": "7d"}}},
+            {
+                "labels": {
+                    "file": "l.jsonl",
+                    "id": "id",
+                    "value": "y",
+                    "time": "t",
+                    "wait": "1d",
+                    "assume": {"value": 0, "after": "7d"},
+                }
+            },
             "`wait` (1d) must not be shorter",
         ),
         ({"labels": {"field": "y", "wait": "1d", "delay": "7d"}}, "must not be shorter than `delay` (7d)"),
-        ({"labels": {"field": "y", "assume": {"value": "no", "after": "7d"}}}, "a binary label is true or false"),
+        (
+            {
+                "labels": {
+                    "file": "l.jsonl",
+                    "id": "id",
+                    "value": "y",
+                    "time": "t",
+                    "assume": {"value": "no", "after": "7d"},
+                }
+            },
+            "a binary label is true or false",
+        ),
+        ({"labels": {"field": "y", "assume": {"value": False, "after": "7d"}}}, "`assume` is for labels of their own"),
         ({"labels": {"field": "y", "classes": ["a"]}}, "are for multiclass problems; this one is binary"),
         ({"problem": "multiclass"}, "needs `labels: {classes: [...]}`"),
         ({"problem": "binry"}, "got 'binry'; did you mean `binary`?"),
