@@ -22,6 +22,7 @@ from faust import App, Service
 from faust.exceptions import ConsumerNotStarted, FaustError
 from faust.streams import Stream
 from faust.types import TP, StreamT
+from faust.types.enums import ProcessingGuarantee
 
 from stream.errors import ConfigError, Fenced, HeadraceError, InDoubt, LogMisfit, OutputTooLarge
 from stream.records import Entry, Input, OutputName, Outputs, Positions, Records, decode_journal
@@ -377,7 +378,8 @@ class Pipeline:
                 "the app waits at each rebalance until every event is acknowledged, and events here may wait for labels",
                 "make the app with stream_wait_empty=False",
             )
-        if self._app.in_transaction:
+        guarantee: object = conf.processing_guarantee  # Faust's annotation says the class
+        if guarantee is not ProcessingGuarantee.AT_LEAST_ONCE:
             raise ConfigError(
                 "the app is set to processing_guarantee exactly_once, which Faust's producer would need transactions for",
                 "use at_least_once; `headrace run` is exactly once",

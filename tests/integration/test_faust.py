@@ -60,7 +60,7 @@ class Place:
         self._create(*(f"{name}-{what}" for what in ("predictions", "alarms", "rejects", "journal")))
         return os.environ | {
             "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "HEADRACE_CHECKPOINT_KEY": "ab" * 32,
-            "HEADRACE_NAME": name, "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": self.kafka, "HEADRACE_SERVE": "false",
+            "HEADRACE_NAME": name, "HEADRACE_GROUP": name, "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": self.kafka, "HEADRACE_SERVE": "false",
             "HEADRACE_EVENTS__TOPIC": f"{self.stream}-transactions", "HEADRACE_LABELS__TOPIC": f"{self.stream}-labels",
             "HEADRACE_CHECKPOINTS__STORE": str(self.directory / f"{name}-checkpoints"),
             "HEADRACE_CHECKPOINTS__EVERY": "3000 events", "HEADRACE_BATCH__RECORDS": "500",
