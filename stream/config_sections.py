@@ -138,6 +138,8 @@ class Assume(Section):
 
 def _wait(data: dict[str, Any]) -> Duration:
     assume = data.get("assume")
+    if data.get("field") is not None:
+        return Duration(max(DAY.ms, data["delay"].ms if "delay" in data else 0))
     return Duration(max(30 * DAY.ms, 2 * assume.after.ms if assume is not None else 0))
 
 
@@ -169,7 +171,7 @@ class Labels(Section):
     assume: Assume | None = Field(default=None, description="What silence means: `{value: false, after: 7d}`.")
     wait: Duration = Field(
         default_factory=_wait,
-        description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if longer.",
+        description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if longer; with `field` its delay, and a day at least.",
     )
     conflict: Literal["first", "last"] = Field(
         default="first", description="Which of two different labels of an event counts. `last` keeps features for it."

@@ -41,7 +41,7 @@ class InlineHost:
             future.set_result(work())
         except Crash:
             raise
-        except Exception as error:  # as a thread would hold it
+        except Exception as error:  # noqa: BLE001 - as a thread would hold it
             future.set_exception(error)
         return future
 

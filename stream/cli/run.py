@@ -48,6 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(Progress([s.readings for s in services], quiet=arguments.quiet))
         calm_collector()
         _run_all(services)
+    for service in services:
+        if service.config.on_files and not arguments.quiet:
+            task = service.readings[0]
+            said = ", ".join(f"{count:,} {name}" for name, count in task.outputs.items())
+            print(
+                f"{service.config.name}: {task.records:,} records folded; {said or 'nothing'} new in {service.config.out}"
+            )
     return 0
 
 

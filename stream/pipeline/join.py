@@ -217,7 +217,7 @@ class Join:
             clock.counts["labels_confirming" if status == ASSUMED else "labels_duplicate"] += 1
             self._rows.mark(number, LABELLED, target)
         elif status == ASSUMED or (self.rules.last_wins and number >= self._expire and self.keeps_rows):
-            clock.counts["labels_corrected"] += 1
+            clock.counts["labels_corrected" if status == ASSUMED else "labels_replaced"] += 1
             self._rows.mark(number, LABELLED, target)
             draft.origin[len(draft.op)] = label
             draft.label(self._row(draft, number), now, cause, target, truth)

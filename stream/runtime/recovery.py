@@ -63,8 +63,8 @@ def check_lineage(claim: Claim | None, lineage: dict[str, object], *, accept: bo
     lost = [line for line in changes if line.startswith("log.")]
     if lost:
         raise LineageChanged(
-            "the topics are not those that this pipeline's journal tells of:\n    " + "\n    ".join(lost),
-            "a topic was recreated, renamed or has other partitions: " + RESTART,
+            "the inputs are not those that this pipeline's journal tells of:\n    " + "\n    ".join(lost),
+            "a topic was recreated, renamed or has other partitions, or a file was changed: " + RESTART,
         )
     if not accept:
         raise LineageChanged(
@@ -119,7 +119,7 @@ class Recovery:
                 )
             else:
                 outputs = self._replay(item.offset, record)
-                missing = {name: rest for name, out in outputs.items() if len(rest := out.after(said[name]))}
+                missing = {name: rest for name, seq in said.items() if len(rest := outputs[name].after(seq))}
                 if missing:
                     self._readings.say(f"outputs of entry {record.number} were missing and are emitted")
                     self._log.emit(missing)

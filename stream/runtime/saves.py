@@ -143,7 +143,7 @@ class Saves:
             self._failed(error)
             return
         if not saved.advanced:
-            readings.say("checkpoint refused: the store holds a newer one")
+            readings.say("checkpoint not taken: the store holds one of this place, or a newer one")
             return
         self._saved_at = readings.checkpoint_at = self._host.monotonic()
         readings.checkpoints += 1

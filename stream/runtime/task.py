@@ -192,6 +192,7 @@ class Task:
         yield from recovery.run()
         self._fold: Fold = recovery.fold
         self._place = recovery.place
+        self.readings.standing(self._fold.state)
         self._saves.recovered()
         if self._doubtful is not None:
             committed = recovery.place.number > self._doubtful.number
@@ -321,8 +322,9 @@ class Task:
         self._fenced_at = [at for at in self._fenced_at if now - at < settings.fenced_window_s] + [now]
         if len(self._fenced_at) > settings.fenced_max:
             raise OwnedOutside(
-                f"task {self.number} is owned by somebody outside the group (our token {self.readings.token})",
-                "another worker uses the same pipeline name with another group: stop it, or rename one of them",
+                f"task {self.number} is owned by somebody outside the group (our token {self.readings.token}): {error.message}",
+                error.hint
+                or "another worker uses this pipeline's name with another group: stop it, or rename one of them",
             )
 
     def _tell(self, *, now: bool = False) -> None:

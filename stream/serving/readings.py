@@ -1,7 +1,7 @@
 """A worker's readings as samples. Asked from the HTTP thread; reads plain numbers, changes nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
-from math import isfinite
+from math import inf, isfinite
 
 from stream.runtime.readings import TaskReadings
 from stream.runtime.worker import Worker
@@ -75,9 +75,12 @@ class WorkerReadings:
             yield gauge("checkpoint_age_seconds", age_s, "Since the last good checkpoint (or the recovery).")
         for name, reason in sorted(dict(task.frozen).items()):
             yield gauge("learner_frozen", 1, "1 when the learner no longer learns.", learner=name, reason=reason[:80])
-        for name, figure in dict(task.coverage).items():
-            if isfinite(figure):
-                yield gauge("label_coverage", figure, "Label coverage and age (ages in milliseconds).", figure=name)
+        coverage = dict(task.coverage)
+        if isfinite(coverage.get("share", inf)):
+            yield gauge("label_share", coverage["share"], "Share of the events whose label has come.")
+        for name in ("mean", "p50", "p99"):
+            if isfinite(age_ms := coverage.get(f"age_{name}_ms", inf)):
+                yield gauge("label_age_seconds", age_ms / 1000, "Event time to label.", figure=name)
         for learner, spans in dict(task.metrics).items():
             for span, figures in spans.items():
                 for metric, figure in figures.items():

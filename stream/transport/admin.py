@@ -268,7 +268,7 @@ def _unequal(use: str, name: str, count: int, events: str, wanted: int) -> str:
     if use == "labels":
         fix += ", partitioned by the events' key with murmur2, or set `labels: {partitioning: broadcast}`"
     elif count < wanted:
-        fix += f" (kafka-topics.sh --alter --topic {name} --partitions {wanted})"
+        fix += f" (kafka-topics.sh --alter --topic {name} --partitions {wanted}; a pipeline that has run must restart)"
     else:
         fix += " by creating it anew"
     return f"{use}: {name} has {count} partitions, but {events} has {wanted}; {fix}"

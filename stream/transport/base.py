@@ -95,7 +95,10 @@ class TaskLog(Protocol):
         ...
 
     def last_seq(self) -> Mapping[OutputName, int]:
-        """The largest committed ``seq`` of each output in this task's partition, -1 when there is none."""
+        """The largest committed ``seq`` of each output in this task's partition, -1 when there never was one.
+
+        An output is absent when all its records were deleted: what was there is not missing.
+        """
         ...
 
     def lag(self) -> Mapping[str, int]:

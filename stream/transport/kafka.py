@@ -243,9 +243,12 @@ class KafkaLog:
             if facts.partitions != self.partitions and name not in free
         ]
         if wrong:
+            labels = self.topics.labels
+            only_labels = len(wrong) == 1 and labels is not None and self._facts[labels].partitions != self.partitions
             raise LogMisfit(
                 f"partition counts differ: {self.topics.events} has {self.partitions}, {', '.join(wrong)}",
-                "a task is one partition of every topic: make the counts equal (`headrace topics check CONFIG` says how)",
+                "a task is one partition of every topic: make the counts equal (`headrace topics check CONFIG` says how)"
+                + (", or set `labels: {partitioning: broadcast}`" if only_labels else ""),
             )
 
     def check_topics(self) -> None:
@@ -257,7 +260,7 @@ class KafkaLog:
             if now[name].partitions != facts.partitions:
                 raise LogMisfit(
                     f"topic {name} had {facts.partitions} partitions, now {now[name].partitions}",
-                    "carry the state over with `headrace reshard CONFIG`",
+                    "a partition is a task with its own models: go back to that count, or start over with `headrace restart CONFIG`",
                 )
 
     def close(self) -> None:

@@ -210,10 +210,15 @@ def seq_of(message: Message) -> int | None:
 def newest_seq(
     reader: Reader, topics: Mapping[OutputName, str], partition: int, *, fenced: bool
 ) -> dict[OutputName, int]:
-    """Of each output (name to topic), the largest committed ``seq`` in the partition; -1 when there is none."""
+    """Of each output (name to topic), the largest committed ``seq`` in the partition; -1 when there was never one.
+
+    An output whose records were all deleted by retention is left out: they were there, nobody knows how many.
+    """
     found: dict[OutputName, int] = {}
     for name, topic in topics.items():
         message = reader.newest(topic, partition, fenced=fenced, accept=lambda one: seq_of(one) is not None)
-        seq = None if message is None else seq_of(message)
-        found[name] = -1 if seq is None else seq
+        if message is not None:
+            found[name] = seq_of(message) or 0
+        elif reader.bounds(topic, partition, committed=not fenced)[0] == 0:
+            found[name] = -1
     return found

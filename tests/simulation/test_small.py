@@ -251,7 +251,7 @@ def check_balance(service: Service, world: World, task: int) -> None:
     tombstones = sum(value is None for value in labels)
     refused = {reason: n for (topic, reason), n in reasons.items() if topic == b"labels"}
     assert counts["labels"] == len(labels) - tombstones - sum(refused.get(reason, 0) for reason in unread)
-    kinds = ("duplicate", "confirming", "corrected", "conflicting", "late", "orphaned", "unmatched")
+    kinds = ("duplicate", "replaced", "conflicting", "late", "orphaned", "unmatched")  # others are in the coverage
     met = sum(counts[f"labels_{kind}"] for kind in kinds)
     assert counts["labels"] == coverage["labelled"] + met + refused.get("label_domain", 0) + state.join.parked
     for reason, kind in (("label_late", "late"), ("label_orphan", "orphaned"), ("label_conflict", "conflicting")):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from river import linear_model, preprocessing
 
-from tests.harness import CRASH, BASE, MemoryBroker, Service, config, dumps
+from tests.harness import CRASH, MemoryBroker, Service, config, dumps
 
 DAY = 86_400_000
 
@@ -24,7 +24,7 @@ def stream(n: int, seed: int = 1, delay_ms: int = 2 * DAY, step_ms: int = 600_00
 def river_loop(events, labels):
     """The plain loop that Headrace must equal: labels due by an event's time are learned before it is scored."""
     model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
-    waiting, scores, by_id, next_label = {}, [], {}, 0
+    waiting, scores, next_label = {}, [], 0
     for event in events:
         while next_label < len(labels) and labels[next_label]["time"] <= event["time"]:
             label = labels[next_label]
@@ -82,7 +82,9 @@ def test_crashes_change_nothing():
         broker = MemoryBroker({"events": 1, "labels": 1})
         values = dumps(events)
         if with_crashes:
-            values = list(itertools.chain.from_iterable((v, CRASH) if i % 97 == 5 else (v,) for i, v in enumerate(values)))
+            values = list(
+                itertools.chain.from_iterable((v, CRASH) if i % 97 == 5 else (v,) for i, v in enumerate(values))
+            )
         broker.append("events", values)
         broker.append("labels", dumps(labels))
         service = Service(config(), broker, batch_records=50, checkpoint_records=200)
@@ -90,4 +92,3 @@ def test_crashes_change_nothing():
         assert (crashes > 5) is with_crashes
         said.append(service.raw("predictions"))
     assert said[0] == said[1]
-    assert BASE["name"] == "test"
