@@ -171,7 +171,8 @@ class Labels(Section):
     assume: Assume | None = Field(default=None, description="What silence means: `{value: false, after: 7d}`.")
     wait: Duration = Field(
         default_factory=_wait,
-        description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if longer; with `field` its delay, and a day at least.",
+        description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if "
+        "longer; with `field` its delay, and a day at least.",
     )
     conflict: Literal["first", "last"] = Field(
         default="first", description="Which of two different labels of an event counts. `last` keeps features for it."

@@ -260,7 +260,7 @@ class KafkaLog:
             if now[name].partitions != facts.partitions:
                 raise LogMisfit(
                     f"topic {name} had {facts.partitions} partitions, now {now[name].partitions}",
-                    "a partition is a task with its own models: go back to that count, or start over with `headrace restart CONFIG`",
+                    "a partition is a task with its own models: go back to that count, or `headrace restart CONFIG`",
                 )
 
     def close(self) -> None:

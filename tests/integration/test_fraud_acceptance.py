@@ -203,11 +203,15 @@ def test_june_killed_ten_times_equals_a_plain_river_loop(kafka, redis_url, tmp_p
         run.start()
         for kill in range(kills):
             goal = total * (kill + chance.random()) / kills
-            wait_until(lambda goal=goal: records_folded(config) >= goal, 300, run)
+            wait_until(lambda goal=goal, config=config: records_folded(config) >= goal, 300, run)
             time.sleep(chance.random() * 0.05)
             run.kill()
             run.start()
-        wait_until(lambda: records_folded(config) >= total and owner(config) == run.process.pid, 300, run)
+        wait_until(
+            lambda config=config, run=run: records_folded(config) >= total and owner(config) == run.process.pid,
+            300,
+            run,
+        )
         run.stop()
         state = final_state(config)
         results.append((
