@@ -72,6 +72,10 @@ class TaskReadings:
             self.outputs[name] = self.outputs.get(name, 0) + len(out)
         _tally(self.alarms, (key.decode() for key in outputs["alarms"].keys))
         _tally(self.rejects, (header["reason"].decode() for header in outputs["rejects"].headers or ()))
+        self.standing(state)
+
+    def standing(self, state: PipelineState) -> None:
+        """How far the state is: after each batch, and after a recovery, for the next batch may be long in coming."""
         self.records = state.clock.records
         self.stream_time_ms = state.clock.stream_time_ms
         self.waiting, self.parked = state.join.waiting, state.join.parked

@@ -12,6 +12,7 @@ from stream.transport.base import Log
 
 IDLE_S = 0.005
 """How long nothing happens before lives are asked again."""
+TAKEN_AWAY = "taken away: the group gave it to another worker, or has not heard from this one (is the log there?)"
 
 
 @dataclass(slots=True)
@@ -49,7 +50,6 @@ class Worker:
         self._ends = ends
         self._living: dict[int, Living] = {}
         self._stopping = False
-        self._assigned = False
         self._turned_at = host.monotonic()
 
     def stop(self) -> None:
@@ -61,9 +61,9 @@ class Worker:
         return [living.task.readings for living in list(self._living.values())]
 
     def ready(self) -> bool:
-        """Whether it works: it has an assignment and none of its tasks is recovering."""
+        """Whether it answers: it has tasks and none of them is recovering. Who lost all of them, by an outage, does not."""
         tasks = self.readings()
-        return self._assigned and not self._stopping and all(task.phase == "running" for task in tasks)
+        return bool(tasks) and not self._stopping and all(task.phase == "running" for task in tasks)
 
     def turned_s_ago(self) -> float:
         """Seconds since the loop last went round; much of it means that something hangs."""
@@ -89,9 +89,9 @@ class Worker:
         assignment = self._log.assignment(0.0)
         for number in assignment.lost:
             if (living := self._living.pop(number, None)) is not None:
+                living.task.readings.say(TAKEN_AWAY)
                 living.life.close()
         for number in assignment.gained:
-            self._assigned = True
             if not self._stopping:
                 task = self._make_task(number)
                 self._living[number] = Living(task, task.life())

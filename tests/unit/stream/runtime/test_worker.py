@@ -125,6 +125,19 @@ def test_it_is_ready_when_none_of_its_tasks_recovers():
     assert not worker.ready()
 
 
+def test_without_tasks_it_is_not_ready():
+    """One that lost them all, because the log went away, answers nothing; and it says that they were taken away."""
+    one = service()
+    worker = one.worker()
+    turn(worker, 4)
+    assert worker.ready()
+    told = worker.readings()
+    worker._log.assign(())
+    turn(worker, 1)
+    assert not worker.ready()
+    assert all("taken away" in readings.messages[-1] for readings in told)
+
+
 def test_an_owner_outside_the_group_ends_the_worker():
     """Fenced again and again while still assigned: exit 75, naming the token."""
     one = service(fenced_max=3)
