@@ -17,7 +17,7 @@ from stream.checkpoints.base import CheckpointStore
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.signing import KEY_VARIABLE, Signer, load_key
 from stream.config import Config
-from stream.errors import ConfigError, LogError
+from stream.errors import ConfigError, StoreUnavailable, LogError
 from stream.runtime.host import Host, ThreadHost
 from stream.runtime.readings import TaskReadings
 from stream.runtime.saves import Cadence
@@ -61,7 +61,7 @@ def open_service(
         Whatever an operator must see to before there can be a worker.
     """
     with ExitStack() as stack:
-        store = stack.enter_context(open_store(config, say=say))
+        store = stack.enter_context(open_store(config, say=say, absent=True))
         signer = Signer(signing_key(config))
         log = open_log(config)
         stack.callback(log.close)
@@ -156,8 +156,23 @@ def _files_log(config: Config) -> Log:
 
 
 @contextmanager
-def open_store(config: Config, *, say: Callable[[str], None] = print) -> Iterator[CheckpointStore]:
-    """The checkpoint store of this configuration. Raises ConfigError, StoreUnavailable."""
+def open_store(
+    config: Config, *, say: Callable[[str], None] = print, absent: bool = False
+) -> Iterator[CheckpointStore]:
+    """The checkpoint store of this configuration.
+
+    Parameters
+    ----------
+    absent : bool
+        Whether one that does not answer now will do: a worker goes on without it.
+
+    Raises
+    ------
+    ConfigError
+        It is none, refuses us, or would drop checkpoints.
+    StoreUnavailable
+        It does not answer.
+    """
     address = config.checkpoints.store
     with ExitStack() as stack:
         if address.kind == "files":
@@ -173,7 +188,13 @@ def open_store(config: Config, *, say: Callable[[str], None] = print) -> Iterato
 
                 url = stack.enter_context(EmbeddedRedis(local_directory(config) / "redis")).url
             redis_store = RedisStore(url)
-            for warning in redis_store.verify():
+            try:
+                warnings = redis_store.verify()
+            except StoreUnavailable as error:
+                if not absent:
+                    raise
+                warnings = (f"{error.message}; until it does, no checkpoint is saved and a recovery takes longer",)
+            for warning in warnings:
                 say(warning)
             store = redis_store
         stack.callback(store.close)

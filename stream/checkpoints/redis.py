@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry
 
 from stream.checkpoints.base import Digest
@@ -78,12 +78,19 @@ class RedisStore:
         Raises
         ------
         ConfigError
-            The eviction policy is ``allkeys-*``, or the server is none that knows scripts.
+            The eviction policy is ``allkeys-*``, or the server does not accept our user and password.
         StoreUnavailable
             It does not answer.
         """
-        with self._errors("CONFIG GET"):
-            policy = self._eviction_policy()
+        try:
+            with self._errors("CONFIG GET"):
+                policy = self._eviction_policy()
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, AuthenticationError):
+                raise ConfigError(
+                    f"Redis at {self.endpoint} refuses our user and password", "check them in `checkpoints: {store: …}`"
+                ) from error.__cause__
+            raise
         if policy is None:
             unknown = f"Redis at {self.endpoint} does not say its maxmemory-policy (CONFIG and INFO are denied): "
             return (unknown + "see that it is noeviction or volatile-*, or checkpoints may be dropped in silence",)
