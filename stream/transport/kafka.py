@@ -17,12 +17,13 @@ from stream.records import Input
 from stream.transport.base import Assignment
 from stream.transport.kafka_client import (
     REQUEST_S,
-    START_OVER,
     Deadline,
     KafkaTopics,
     Settings,
     TopicFacts,
+    TopicWatch,
     Watcher,
+    compare,
     describe,
 )
 from stream.transport.kafka_task import KafkaTaskLog
@@ -94,6 +95,7 @@ class KafkaLog:
         self.partitions = self._facts[topics.events].partitions
         self._check_counts()
         self._watcher = Watcher()
+        self._topics_watch = TopicWatch(self.settings, self._facts)
         self._member: Consumer | None = None
         self._closed = False
         # Written by the rebalance callbacks (main thread), read by tasks' threads.
@@ -105,7 +107,11 @@ class KafkaLog:
     # Which tasks are ours
 
     def assignment(self, timeout_s: float) -> Assignment:
-        """A task that is in both was lost and came back: what was open of it is void."""
+        """A task that is in both was lost and came back: what was open of it is void.
+
+        Raises LogMisfit when Kafka refuses us, or a topic was recreated or got other partitions.
+        """
+        self._topics_watch.look()
         member = self._membership()
         deadline = Deadline(timeout_s)
         while True:
@@ -253,15 +259,7 @@ class KafkaLog:
 
     def check_topics(self) -> None:
         """Raises LogMisfit when a topic was recreated or got other partitions since this worker started."""
-        now = self._describe()
-        for name, facts in self._facts.items():
-            if now[name].id != facts.id:
-                raise LogMisfit(f"topic {name} was recreated (id {facts.id}, now {now[name].id})", START_OVER)
-            if now[name].partitions != facts.partitions:
-                raise LogMisfit(
-                    f"topic {name} had {facts.partitions} partitions, now {now[name].partitions}",
-                    "a partition is a task with its own models: go back to that count, or `headrace restart CONFIG`",
-                )
+        compare(self._facts, self._describe())
 
     def close(self) -> None:
         self._closed = True

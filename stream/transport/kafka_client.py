@@ -7,6 +7,7 @@ brokers down) is kept by a ``Watcher``, so that a call that only timed out can s
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from stream.records import OutputName
 
 REQUEST_S = 30.0
 """How long a question to the cluster may go unanswered before LogUnavailable."""
+
+WATCH_S = 5.0
+"""How often topics are looked at while a worker runs."""
 
 START_OVER = "start over with `headrace restart CONFIG`"
 
@@ -224,5 +228,53 @@ def describe(settings: Settings, topics: Sequence[str], timeout_s: float = REQUE
         except TimeoutError:
             raise settings.error(KafkaError(TIMED_OUT), f"asking for topic {topic}", watcher) from None
         else:
-            found[topic] = TopicFacts(str(description.topic_id), len(description.partitions))
+            found[topic] = _facts(description)
     return found
+
+
+def _facts(description: Any) -> TopicFacts:
+    return TopicFacts(str(description.topic_id), len(description.partitions))
+
+
+def compare(former: Mapping[str, TopicFacts], now: Mapping[str, TopicFacts]) -> None:
+    """Raise LogMisfit when one of the topics is another one, or has other partitions."""
+    for name, facts in now.items():
+        if facts.id != former[name].id:
+            raise LogMisfit(f"topic {name} was recreated (id {former[name].id}, now {facts.id})", START_OVER)
+        if facts.partitions != former[name].partitions:
+            raise LogMisfit(
+                f"topic {name} had {former[name].partitions} partitions, now {facts.partitions}",
+                "a partition is a task with its own models: go back to that count, or `headrace restart CONFIG`",
+            )
+
+
+class TopicWatch:
+    """Asks now and then whether topics are still the same, and never waits for the answer.
+
+    A consumer does not notice: in a topic that was recreated and has grown past its position it reads on, without what
+    stands before. What was applied meanwhile is in the journal, so the next start says so too.
+
+    Parameters
+    ----------
+    settings
+        As in KafkaLog.
+    facts
+        Of each topic, as they should be.
+    """
+
+    def __init__(self, settings: Settings, facts: Mapping[str, TopicFacts]) -> None:
+        self._facts = facts
+        self._admin = AdminClient(settings.client(Watcher(), {}))
+        self._asked: dict[str, Future[Any]] = {}
+        self._next = Deadline(WATCH_S)
+
+    def look(self) -> None:
+        """Cheap; to be called often. Raises LogMisfit."""
+        if self._asked:
+            self._admin.poll(0)
+            if all(future.done() for future in self._asked.values()):
+                asked, self._asked, self._next = self._asked, {}, Deadline(WATCH_S)
+                # An error is no answer: who reads or writes the topic hears of it.
+                compare(self._facts, {t: _facts(f.result()) for t, f in asked.items() if f.exception() is None})
+        elif self._next.passed:
+            self._asked = self._admin.describe_topics(TopicCollection(list(self._facts)), request_timeout=REQUEST_S)

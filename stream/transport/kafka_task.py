@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Message, TopicPartition
 
-from stream.errors import Fenced, LogError
+from stream.errors import Fenced, LogError, RecordsGone
 from stream.records import OUTPUTS, Input, OutputName, Outputs, Positions, Records, Span
 from stream.transport.base import Fetched, JournalItem
 from stream.transport.kafka_client import Deadline
@@ -97,6 +97,7 @@ class KafkaTaskLog:
         for one, position in zip(self.inputs, positions, strict=True):
             low, high = self._reader.bounds(one.topic, one.partition, committed=False)
             if not low <= position <= high:
+                self._log.check_topics()
                 raise out_of_range(one.topic, one.partition, position, low, high)
         self._close_sources()
         self._rereader.close()
@@ -137,6 +138,8 @@ class KafkaTaskLog:
                 try:
                     taken = source.take(limit, wait_s)
                 except LogError as failure:
+                    if isinstance(failure, RecordsGone):
+                        self._log.check_topics()  # a topic that was recreated says so in other words
                     if not records:
                         raise
                     self._failure = failure  # first what was taken from the other topic
