@@ -66,7 +66,7 @@ def test_of_two_different_labels_the_last_wins_where_so_configured():
     seen = Recorder(one)
     one.feed([event(1, 0), label(1, 1, True), label(1, 2, False), label(1, 3, False)])
     assert seen.learned == [(1.0, True), (1.0, False)]
-    assert one.counts["labels_corrected"] == 1
+    assert one.counts["labels_replaced"] == 1
     assert one.counts["labels_duplicate"] == 1
     assert one.reasons == []
 
