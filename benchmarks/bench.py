@@ -29,6 +29,8 @@ class Figure:
     result: str
     goal: str = ""
     met: bool | None = None
+    disturbed: bool = False
+    """Neighbours had too much of the core for a verdict."""
 
 
 Sense: TypeAlias = Literal["at least", "at most"]
@@ -60,6 +62,11 @@ class Timing:
     def own_rate(self) -> float:
         """As if the others had not been there."""
         return self.events / (self.seconds - self.foreign_s)
+
+    @property
+    def foreign(self) -> float:
+        """Share of the time that others had the core."""
+        return self.foreign_s / self.seconds
 
     @property
     def cpu_us(self) -> float:

@@ -33,6 +33,7 @@ Command: `{command}`
   others. Contestants run in turns; a ratio compares two of one round. Told is the median of the rounds, with the range.
   *Without neighbours* leaves out the time in which that core worked for processes
   that are none of ours; *by CPU* is the ratio of processor time an event, which they disturb least (and which knows no waiting).
+  There is no verdict where neighbours had more than a tenth of that core in half of the rounds.
 - Shares by stage are the worker's own readings (`headrace_stage_seconds_total`). `commit` is the time of a thread beside
   the others (producing, and waiting for the broker), so they do not add up to 100 %. `stages` splits the fold, in a
   process without log or store; encoding is a part of `step`.
@@ -40,11 +41,14 @@ Command: `{command}`
 """
 
 
+def _verdict(figure: Figure) -> str:
+    if figure.met is None:
+        return ""
+    return "disturbed: no verdict" if figure.disturbed else "reached" if figure.met else "missed"
+
+
 def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
-    return [
-        (one.name, one.what, one.result, one.goal, {True: "reached", False: "missed", None: ""}[one.met])
-        for one in figures
-    ]
+    return [(one.name, one.what, one.result, one.goal, _verdict(one)) for one in figures]
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -20,7 +20,8 @@ from benchmarks.machine import rss_mb
 
 NAMES = ("stall",)
 LEARNER = {"river.forest.ARFClassifier": {"n_models": 10, "seed": 1}}
-BATCH = 100
+BATCH = 25
+"""Few, so that the state hardly grows between two takes."""
 
 
 def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:  # noqa: ARG001 - there is only one
@@ -52,7 +53,7 @@ def measure(bootstrap: str, redis_url: str, takes: int, large_mb: float) -> dict
     saver = ThreadPoolExecutor(1)
     stalls_ms, saves, state_mb, number = [], [], 0.0, 0
     while len(stalls_ms) < takes:
-        for _ in range(10 if state_mb < large_mb else 2):
+        for _ in range(40 if state_mb < large_mb else 2):
             fold.step(next(batches))
         records = fold.state.clock.records
         begun = time.perf_counter()
@@ -63,8 +64,7 @@ def measure(bootstrap: str, redis_url: str, takes: int, large_mb: float) -> dict
             checkpointer.save, snapshot, entry_number=number, journal_offset=number, token=0, positions=(records,),
             records=records, stream_time_ms=0, saved_ms=0, lineage={},
         )  # fmt: skip
-        while not future.done():  # the stream goes on meanwhile, as it does in the worker
-            fold.step(next(batches))
+        fold.step(next(batches))  # the stream goes on meanwhile, as it does in the worker
         saved = future.result()
         state_mb = saved.bytes_total / 1e6
         if state_mb >= large_mb:

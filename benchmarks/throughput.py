@@ -5,7 +5,7 @@ report gives their median. Processor time is told beside: neighbours disturb it 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks import feed, service
 from benchmarks.bench import Bench, Figure, Timing, judged, median, spread
@@ -13,6 +13,7 @@ from benchmarks.bench import Bench, Figure, Timing, judged, median, spread
 BARE, LOOP, WORKER, COMPILED, FILES = "bare", "bare exactly-once", "worker", "compiled", "files"
 NAMES = (BARE, LOOP, WORKER, COMPILED, FILES)
 GOALS = {(WORKER, BARE): 0.75, (WORKER, LOOP): 0.93, (COMPILED, BARE): 2.5, (FILES, BARE): 0.80}
+FOREIGN_MAX = 0.1
 COMPARED = {LOOP: BARE, COMPILED: BARE, FILES: BARE}
 
 
@@ -32,6 +33,14 @@ class Rounds:
         """As if no others had used the core."""
         pairs = zip(self.timings[name], self.timings[to], strict=True)
         return [own.own_rate / other.own_rate for own, other in pairs]
+
+    def disturbed(self, *names: str) -> bool:
+        """Whether neighbours had more than a tenth of the core in half of the rounds or more."""
+        shares = [
+            max(timing.foreign for timing in round_)
+            for round_ in zip(*(self.timings[name] for name in names), strict=True)
+        ]
+        return median(shares) > FOREIGN_MAX
 
     def cpu_ratios(self, name: str, to: str) -> list[float]:
         """Of processor time: how much of the worker's is the other's."""
@@ -59,7 +68,7 @@ def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:
 def _told(timing: Timing) -> str:
     return (
         f"{timing.rate:,.0f} events/s, {timing.cpu_us:.1f} µs of CPU an event; of the core's time "
-        f"{timing.foreign_s / timing.seconds:.0%} went to others, {timing.idle_s / timing.seconds:.0%} to nobody"
+        f"{timing.foreign:.0%} went to others, {timing.idle_s / timing.seconds:.0%} to nobody"
     )
 
 
@@ -111,7 +120,8 @@ def _figures(rounds: Rounds, names: Sequence[str]) -> list[Figure]:
             if (goal := GOALS.get((name, to))) is None:
                 figures.append(Figure(name, what, text))
             else:
-                figures.append(judged(name, what, median(ratios), goal, "at least", text=text))
+                figure = judged(name, what, median(ratios), goal, "at least", text=text)
+                figures.append(replace(figure, disturbed=rounds.disturbed(name, to)))
         if shares := _shares(rounds.timings[name]):
             figures.append(Figure(name, "share of the time by stage", shares))
     return figures

@@ -59,3 +59,9 @@ def test_a_missed_goal_is_called_missed() -> None:
 def test_the_quantile_of_few_values_is_one_of_them() -> None:
     """The 99th percentile of three values is the largest."""
     assert quantile([3.0, 1.0, 2.0], 0.99) == 3.0
+
+
+def test_there_is_no_verdict_on_a_machine_that_others_use() -> None:
+    """Neither reached nor missed."""
+    figure = Figure("worker", "÷ bare", "0.90", "≥ 0.75", met=True, disturbed=True)
+    assert "disturbed: no verdict" in report.markdown([figure])
