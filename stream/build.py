@@ -17,7 +17,7 @@ from stream.checkpoints.base import CheckpointStore
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.signing import KEY_VARIABLE, Signer, load_key
 from stream.config import Config
-from stream.errors import ConfigError, StoreUnavailable, LogError
+from stream.errors import ConfigError, LogError, StoreUnavailable
 from stream.runtime.host import Host, ThreadHost
 from stream.runtime.readings import TaskReadings
 from stream.runtime.saves import Cadence
