@@ -44,7 +44,12 @@ class Service:
 
 @contextmanager
 def open_service(
-    config: Config, *, accept_lineage: bool = False, say: Callable[[str], None] = print, host: Host | None = None
+    config: Config,
+    *,
+    accept_lineage: bool = False,
+    say: Callable[[str], None] = print,
+    host: Host | None = None,
+    open_its_log: Callable[[Config], Log] | None = None,
 ) -> Iterator[Service]:
     """A worker for this configuration, and an end for everything that was opened.
 
@@ -54,6 +59,10 @@ def open_service(
         Go on with other settings than the journal's.
     say : callable
         Told warnings for people.
+    host : Host, optional
+        The machine; shared by several services of one process.
+    open_its_log : callable, optional
+        In place of ``open_log``: a log of another kind.
 
     Raises
     ------
@@ -63,7 +72,7 @@ def open_service(
     with ExitStack() as stack:
         store = stack.enter_context(open_store(config, say=say, absent=True))
         signer = Signer(signing_key(config))
-        log = open_log(config)
+        log = (open_its_log or open_log)(config)
         stack.callback(log.close)
         told = lineage(config, log.identity())
         build = functools.partial(build_fold, allow=(*ADMITTED, *user_modules(config)))
@@ -122,18 +131,10 @@ def open_log(config: Config) -> Log:
         return _files_log(config)
     from stream.transport.kafka import KafkaLog, KafkaTopics  # noqa: PLC0415 - librdkafka only where it is used
 
-    topics = config.topics()
     return KafkaLog(
         config.client_settings(),
         pipeline=config.name,
-        topics=KafkaTopics(
-            events=topics["events"],
-            labels=topics.get("labels"),
-            predictions=topics["predictions"],
-            alarms=topics["alarms"],
-            rejects=topics["rejects"],
-            journal=topics["journal"],
-        ),
+        topics=KafkaTopics(**{"labels": None, **config.topics()}),  # type: ignore[arg-type] # the others are always there
         partitioning=config.labels.partitioning if config.labels is not None else "copartitioned",
         delivery=config.delivery,
         group=config.group,

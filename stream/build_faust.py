@@ -4,21 +4,14 @@ The same wiring as build.py's, with Faust's side of Kafka for a log. Read runtim
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from stream.build import Service, open_store, signing_key, task_name, task_settings, user_modules
-from stream.build_fold import build_fold, lineage
-from stream.checkpoints.checkpointer import Checkpointer
-from stream.checkpoints.signing import Signer
+from stream.build import Service, open_service
 from stream.config import Config, load
 from stream.errors import ConfigError
 from stream.runtime.faust import FaustApp, FaustLog, Intake, Pipeline
-from stream.runtime.host import ThreadHost
-from stream.runtime.readings import TaskReadings
-from stream.runtime.task import Task
-from stream.runtime.worker import Worker
 from stream.transport.kafka_client import KafkaTopics
 
 
@@ -57,35 +50,17 @@ def attach(
     if not isinstance(config, Config):
         config = load(config, os.environ if environment is None else environment)
     _refuse(config)
-    names = config.topics()
-    topics = KafkaTopics(
-        names["events"], names.get("labels"), names["predictions"], names["alarms"], names["rejects"], names["journal"]
-    )
+    topics = KafkaTopics(**{"labels": None, **config.topics()})  # type: ignore[arg-type] # the others are always there
     intake = Intake(app, topics.events, topics.labels)
 
-    @contextmanager
-    def open_worker() -> Iterator[Service]:
-        with ExitStack() as stack:
-            store = stack.enter_context(open_store(config))
-            signer, host = Signer(signing_key(config)), ThreadHost()
-            log = FaustLog(
-                intake, config.client_settings(), pipeline=config.name, topics=topics, group=config.group,
-                transaction_timeout_ms=config.transaction_timeout.ms, commit_deadline_s=config.commit_deadline.seconds,
-            )  # fmt: skip
-            stack.callback(log.close)
-            told, settings = lineage(config, log.identity()), task_settings(config, accept_lineage=accept_lineage)
-            build_fold(told, ())  # what is wrong with a learner is said before anything is touched
-            readings: dict[int, TaskReadings] = {}
+    def open_its_log(config: Config) -> FaustLog:
+        return FaustLog(
+            intake, config.client_settings(), pipeline=config.name, topics=topics, group=config.group,
+            transaction_timeout_ms=config.transaction_timeout.ms, commit_deadline_s=config.commit_deadline.seconds,
+        )  # fmt: skip
 
-            def make_task(number: int) -> Task:
-                readings[number] = own = TaskReadings(number)
-                checkpointer = Checkpointer(
-                    store, signer, task_name(config, number), keep=config.checkpoints.keep, on_unverified=own.say,
-                    admitted=user_modules(config), monotonic=host.monotonic,
-                )  # fmt: skip
-                return Task(number, lambda: log.open(number), checkpointer, build_fold, told, host, settings, own)
-
-            yield Service(config, Worker(log, make_task, host), store, readings)
+    def open_worker() -> AbstractContextManager[Service]:
+        return open_service(config, accept_lineage=accept_lineage, open_its_log=open_its_log)
 
     pipeline = Pipeline(app, intake, open_worker, str(config.client_settings()["bootstrap.servers"]))
     pipeline.attach()
