@@ -27,7 +27,7 @@ Command: `{command}`
   committed batch to the last, as a `read_committed` reader of the journal sees them; start and recovery do not count.
 - **compiled**: the worker with `learners.compiled.ScaledLogisticRegression`. **files**: the worker from a JSONL file into a
   directory, with an embedded Redis, which shares its core.
-- Events: JSON with 20 numeric features, about 550 bytes, one partition. All models are
+- Events: JSON with 20 numeric features, about 500 bytes, one partition. All models are
   `StandardScaler | LogisticRegression` (`benchmarks/feed.py`).
 - The process under test, librdkafka's threads included, has one core; broker, Redis and the measuring program have the
   others. Contestants run in turns; a ratio compares two of one round. Told is the median of the rounds, with the range.
