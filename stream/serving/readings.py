@@ -76,6 +76,8 @@ class WorkerReadings:
         for name, reason in sorted(dict(task.frozen).items()):
             yield gauge("learner_frozen", 1, "1 when the learner no longer learns.", learner=name, reason=reason[:80])
         coverage = dict(task.coverage)
+        yield count("events", coverage.get("events", 0), "Events accepted since the task's journal began.")
+        yield count("events_labelled", coverage.get("labelled", 0), "Of these, those whose label has come.")
         if isfinite(coverage.get("share", inf)):
             yield gauge("label_share", coverage["share"], "Share of the events whose label has come.")
         for name in ("mean", "p50", "p99"):

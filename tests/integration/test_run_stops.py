@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
-from tests.integration.running import Run, Stream, calm, end_all, equals_calm, fill, pipeline
+from tests.integration.running import Pipeline, Run, Stream, calm, committed, end_all, equals_calm, fill, pipeline
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -41,3 +42,47 @@ def test_the_feed_is_worth_comparing(stream: Stream, redis_url: str) -> None:
     assert [int(headers["seq"]) for _, _, headers in outputs["predictions"]] == list(range(3000))
     assert outputs["alarms"]
     assert state[0] == 6000
+
+
+def killed_thrice(made: Pipeline) -> None:
+    """To the end of the stream, over three kill -9."""
+    for part in range(3):
+        run = Run(made.path)
+        run.wait_until(lambda run=run, goal=(part + 1) * made.stream.total // 4: run.metric("records_total") >= goal)
+        run.kill()
+    run = Run(made.path)
+    run.folded(made.stream.total)
+    run.stop()
+
+
+def test_two_clients_read_the_same(stream: Stream, redis_url: str, tmp_path: Path) -> None:
+    """kafka-python and librdkafka, both `read_committed`, see one prediction for each event, whatever was aborted between."""
+    made = pipeline(stream, tmp_path, redis_url)
+    killed_thrice(made)
+    equals_calm(made, redis_url)
+    topic = made.config.topics()["predictions"]
+    own = [(m.offset(), m.key(), m.value(), m.headers()) for m in committed(stream.kafka, topic)]
+    place = TopicPartition(topic, 0)
+    witness = KafkaConsumer(
+        bootstrap_servers=stream.kafka, isolation_level="read_committed", enable_auto_commit=False, group_id=None
+    )
+    try:
+        witness.assign([place])
+        witness.seek_to_beginning(place)
+        end, seen = witness.end_offsets([place])[place], []
+        while witness.position(place) < end:
+            seen += witness.poll(timeout_ms=500).get(place, [])
+    finally:
+        witness.close()
+    assert [(m.offset, m.key, m.value, m.headers) for m in seen] == own
+    assert len(own) == 3000
+
+
+def test_at_least_once_repeats_only_the_same(stream: Stream, redis_url: str, tmp_path: Path) -> None:
+    """`delivery: at_least_once`, killed three times: no event is lost, and what is said twice is the same to the bit."""
+    made = pipeline(stream, tmp_path, redis_url, delivery="at_least_once")
+    killed_thrice(made)
+    said = made.outputs()["predictions"]
+    by_seq = {int(one.headers["seq"]): one for one in said}
+    assert all(by_seq[int(one.headers["seq"])] == one for one in said)
+    assert [by_seq[seq] for seq in sorted(by_seq)] == calm(stream, redis_url).outputs[0]["predictions"]

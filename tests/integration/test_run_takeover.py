@@ -33,7 +33,7 @@ def both_work(first: Run, second: Run) -> bool:
 
 
 def test_tasks_move_when_a_worker_dies_and_when_one_joins(stream: Stream, redis_url: str, tmp_path: Path) -> None:
-    """kill -9 of one of two: the other has its tasks within seconds. A third joins: tasks move. Outputs as if uninterrupted."""
+    """One of two is killed: the other has its tasks within seconds. A third joins: tasks move. Outputs as if uninterrupted."""
     made = pipeline(
         stream, tmp_path, redis_url, batch={"records": 5}, checkpoints={"store": redis_url, "every": "300 events"}
     )
