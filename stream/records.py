@@ -137,6 +137,13 @@ class OutputRecords:
     def __len__(self) -> int:
         return len(self.values)
 
+    def extend(self, other: "OutputRecords") -> None:
+        """Append what is said next: ``other`` goes on where this ends."""
+        self.keys += other.keys
+        self.values += other.values
+        if self.headers is not None and other.headers is not None:
+            self.headers += other.headers
+
     def after(self, seq: int) -> "OutputRecords":
         """Only the records whose ``seq`` is greater."""
         drop = min(max(seq + 1 - self.first_seq, 0), len(self.values))

@@ -39,6 +39,31 @@ class Batch:
             yield which, cursors[which], cursors[which] + count
             cursors[which] += count
 
+    def cut(self, size: int) -> Iterator["Batch"]:
+        """The same records in order, in batches of at most ``size``."""
+        if sum(self.order[1::2]) <= size:
+            yield self
+            return
+        begun = [0] * (1 + len(self.labels))
+        done, order, held = list(begun), [], 0
+        for which, _, stop in self.runs():
+            while done[which] < stop:
+                taken = min(stop - done[which], size - held)
+                order += [which, taken]
+                held += taken
+                done[which] += taken
+                if held == size:
+                    yield self._part(begun, done, order)
+                    begun, order, held = list(done), [], 0
+        if order:
+            yield self._part(begun, done, order)
+
+    def _part(self, begun: Sequence[int], done: Sequence[int], order: Sequence[int]) -> "Batch":
+        labels = zip(self.labels, begun[1:], done[1:], strict=True)
+        return Batch(
+            self.events.slice(begun[0], done[0]), tuple(part.slice(*cut) for part, *cut in labels), order, self.skips
+        )
+
     def place(self, position: int) -> tuple[int, int]:
         """(input, index into its columns) of the batch's record number ``position``."""
         if not self._starts:
