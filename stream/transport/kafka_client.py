@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from stream.errors import Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
+from stream.errors import ConfigError, Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
 from stream.records import OutputName
 
 REQUEST_S = 30.0
@@ -162,7 +162,9 @@ class Settings:
             return RecordsGone(f"{doing}: {error.str()}", START_OVER)
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
             return OutputTooLarge(f"{doing}: {error.str()}", "raise max.message.bytes on the topic")
-        return LogUnavailable(f"{doing}: Kafka at {self.endpoint} does not answer: {error.str()}")
+        return LogUnavailable(
+            f"{doing}: Kafka at {self.endpoint} does not answer: {error.str()}", "is it up, and is that its address?"
+        )
 
 
 def kafka_error(failure: KafkaException | SystemError) -> KafkaError:
@@ -210,9 +212,19 @@ def knock(settings: Settings, timeout_s: float = 5.0) -> None:
 
 
 def describe(settings: Settings, topics: Sequence[str], timeout_s: float = REQUEST_S) -> dict[str, TopicFacts]:
-    """Ids and partition counts of topics; those that do not exist are left out. Raises LogMisfit, LogUnavailable."""
+    """Ids and partition counts of topics; those that do not exist are left out.
+
+    Raises
+    ------
+    ConfigError
+        librdkafka does not know a setting, or not that value of it.
+    LogMisfit, LogUnavailable
+    """
     watcher = Watcher()
-    admin = AdminClient(settings.client(watcher, {}))
+    try:
+        admin = AdminClient(settings.client(watcher, {}))
+    except KafkaException as failure:
+        raise ConfigError(f"kafka: {failure.args[0].str()}", "settings have librdkafka's names and values") from failure
     deadline = Deadline(timeout_s)
     found: dict[str, TopicFacts] = {}
     futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=max(timeout_s, 1.0))

@@ -3,8 +3,8 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from stream.errors import Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
-from stream.transport.kafka_client import KafkaTopics, Settings, Watcher, kafka_error
+from stream.errors import ConfigError, Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
+from stream.transport.kafka_client import KafkaTopics, Settings, TopicFacts, Watcher, compare, describe, kafka_error
 from stream.transport.kafka_reader import seq_of
 from stream.transport.kafka_writer import producer_settings
 
@@ -84,3 +84,22 @@ def test_only_exactly_once_has_a_transactional_id() -> None:
     assert "transactional.id" not in producer_settings(None, 60_000, 30.0)
     assert producer_settings(None, 60_000, 30.0)["enable.idempotence"] is True
     assert producer_settings("g-0", 60_000, 30.0)["transactional.id"] == "g-0"
+
+
+@pytest.mark.parametrize("wrong", [{"batch.num.mesages": 3}, {"acks": "banana"}])
+def test_a_wrong_setting_is_the_operators_mistake(wrong: dict[str, object]) -> None:
+    """A name that librdkafka does not know, or a value: refused with the name, before anybody is connected to."""
+    settings = Settings({"bootstrap.servers": "127.0.0.1:1", **wrong}, "client")
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        describe(settings, ["events"])
+
+
+def test_topics_are_compared_by_id_and_partitions() -> None:
+    """The same: nothing happens. One that is absent is no difference: who reads it hears of it."""
+    was = {"events": TopicFacts("a", 2), "labels": TopicFacts("b", 2)}
+    compare(was, was)
+    compare(was, {"events": was["events"]})
+    with pytest.raises(LogMisfit, match="events was recreated"):
+        compare(was, {**was, "events": TopicFacts("c", 2)})
+    with pytest.raises(LogMisfit, match="labels had 2 partitions, now 3"):
+        compare(was, {**was, "labels": TopicFacts("b", 3)})
