@@ -26,6 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     question = f"Forget what {config.name} has learned: its checkpoints and its journal ({journal})?"
     if not confirmed(question, yes=arguments.yes):
         return 1
+    if not config.on_files:
+        _refuse_while_running(config)
+    removed = _remove_checkpoints(config)  # first: checkpoints without their journal would stop the next worker
     if config.on_files:
         moved = _move_aside(config)
         print(
@@ -36,14 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _new_journal(config)
         print(f"topic {journal} is new and empty")
-    print(f"removed {_remove_checkpoints(config)} checkpoints\n`headrace run {arguments.config}` starts over")
+    print(f"removed {removed} checkpoints\n`headrace run {arguments.config}` starts over")
     return 0
 
 
-def _new_journal(config: Config) -> None:
+def _refuse_while_running(config: Config) -> None:
     from stream.transport.admin import ControlPlane  # noqa: PLC0415 - kafka-python only where it is used
 
-    topics = config.topics()
     with ControlPlane(config.client_settings()) as plane:
         members = plane.members(config.group)
         if members:
@@ -51,6 +53,13 @@ def _new_journal(config: Config) -> None:
                 f"{len(members)} workers of {config.name} are running ({', '.join(m.host for m in members)})",
                 "stop them first (SIGTERM; a killed one leaves the group after ten seconds)",
             )
+
+
+def _new_journal(config: Config) -> None:
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - as above
+
+    topics = config.topics()
+    with ControlPlane(config.client_settings()) as plane:
         plane.delete(topics["journal"])
         plane.ensure(topics)
 

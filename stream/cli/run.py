@@ -35,10 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
         raise ConfigError(f"two configurations have one name: {', '.join(names)}", "give each pipeline its own `name:`")
-    host = ThreadHost()
     with ExitStack() as stack:
         services: list[Service] = []
         for config in configs:
+            host = ThreadHost()  # one each: no pipeline waits behind another's commit
             service = stack.enter_context(
                 open_service(config, accept_lineage=arguments.accept_lineage, say=_warn, host=host)
             )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from stream.pipeline.clock import NEVER
 from stream.pipeline.state import PipelineState
 from stream.records import Outputs
 
@@ -65,6 +66,7 @@ class TaskReadings:
     """How many there were in all."""
 
     hinted: bool = False
+    unknown_fields: set[str] = field(default_factory=set)
 
     def batch(self, state: PipelineState, outputs: Outputs) -> None:
         """After each batch: what is cheap."""
@@ -77,11 +79,16 @@ class TaskReadings:
     def standing(self, state: PipelineState) -> None:
         """How far the state is: after each batch, and after a recovery, for the next batch may be long in coming."""
         self.records = state.clock.records
-        self.stream_time_ms = state.clock.stream_time_ms
+        self.stream_time_ms = state.clock.stream_time_ms if state.clock.stream_time_ms > NEVER else None
         self.waiting, self.parked = state.join.waiting, state.join.parked
 
-    def tell(self, state: PipelineState, lag: Mapping[str, int]) -> None:
+    def tell(self, state: PipelineState, lag: Mapping[str, int], unknown_fields: Iterable[str] = ()) -> None:
         """Once in a while: what costs more than a batch."""
+        if new := sorted(set(unknown_fields) - self.unknown_fields):
+            self.unknown_fields.update(new)
+            self.say(
+                f"events have fields that nothing here reads (one in a thousand is looked at): {', '.join(new[:20])}"
+            )
         self.counts = dict(state.clock.counts)
         self.metrics = {name: {"all": m.all(), "recent": m.recent()} for name, m in state.metrics.items()}
         self.coverage = state.coverage.all()

@@ -50,7 +50,10 @@ def newest_claim(log: TaskLog) -> Claim | None:
     record = decode_journal(item.value)
     if isinstance(record, Claim):
         return record
-    first = next(iter(log.entries(record.token)), None)
+    try:
+        first = next(iter(log.entries(record.token)), None)
+    except RecordsGone:
+        return None
     claim = decode_journal(first.value) if first is not None and first.offset == record.token else None
     return claim if isinstance(claim, Claim) else None
 
@@ -104,6 +107,8 @@ class Recovery:
         self._token = -1
         self.fold: Fold
         self.place: Place
+        self.saved_ms: int | None = None
+        """When the checkpoint that was taken up was saved."""
 
     def run(self) -> Generator[None, None, None]:
         """Raises RecordsGone, JournalBroken, LineageChanged, and what emitting raises."""
@@ -160,7 +165,7 @@ class Recovery:
                 RESTART,
             )
         self._checkpointer.adopt(restored)
-        self.fold, self._token = fold, head.token
+        self.fold, self._token, self.saved_ms = fold, head.token, head.saved_ms
         self.place = Place(head.entry_number + 1, head.positions, head.journal_offset)
         self._lineage_now = head.lineage
         return True
@@ -180,7 +185,7 @@ class Recovery:
 
     def _journal(self) -> Generator[JournalItem, None, None]:
         """Journal records after the place."""
-        for item in self._log.entries(self.place.offset if self.place.offset >= 0 else -1):
+        for item in self._log.entries(self.place.offset + 1 if self.place.offset >= 0 else -1):
             if item.offset > self.place.offset:
                 yield item
 

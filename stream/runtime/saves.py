@@ -64,11 +64,13 @@ class Saves:
         self._lane = lane
         self._readings = readings
         self._running: tuple[Place, Future[Saved]] | None = None
+        self._failing = False
         self._again_at = self._saved_at = host.monotonic()
 
-    def recovered(self) -> None:
-        """The state is as old as a checkpoint and the journal together: now."""
-        self._saved_at = self._readings.checkpoint_at = self._host.monotonic()
+    def recovered(self, saved_ms: int | None) -> None:
+        """The checkpoint that was taken up is as old as its head says; without one, age begins now."""
+        age_s = 0.0 if saved_ms is None else max(self._host.wall_ms() - saved_ms, 0) / 1000
+        self._saved_at = self._readings.checkpoint_at = self._host.monotonic() - age_s
 
     def consider(self, fold: Fold, mark: Mark) -> None:
         """Save the state as it is, if that is due. Raises CheckpointError when there was no checkpoint for too long."""
@@ -77,7 +79,7 @@ class Saves:
         if self._running is None and now >= self._again_at and self._is_due(fold, now):
             self._save(fold, mark)
         age_max_s = self._cadence.age_max_s
-        if age_max_s is not None and now - self._saved_at > age_max_s and self._is_unsaved(fold):
+        if age_max_s is not None and now - self._saved_at > age_max_s and self._failing and self._is_unsaved(fold):
             raise CheckpointError(
                 f"task {self._readings.task}: no checkpoint could be saved for {now - self._saved_at:.0f} s",
                 "records that a recovery needs would soon be deleted: mend the checkpoint store, or raise retention.ms",
@@ -144,13 +146,16 @@ class Saves:
             return
         if not saved.advanced:
             readings.say("checkpoint not taken: the store holds one of this place, or a newer one")
+            self._again_at = self._host.monotonic() + AGAIN_S
             return
+        self._failing = False
         self._saved_at = readings.checkpoint_at = self._host.monotonic()
         readings.checkpoints += 1
         readings.checkpoint_bytes = saved.bytes_total
         readings.checkpoint_entry = place.number - 1
 
     def _failed(self, error: CheckpointError | LogError) -> None:
+        self._failing = True
         self._readings.checkpoint_failures += 1
         self._readings.say(f"checkpoint not saved: {error.message}")
         self._again_at = self._host.monotonic() + AGAIN_S

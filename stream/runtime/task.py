@@ -102,6 +102,8 @@ class Task:
         self.number = number
         self.readings = readings
         self.stopping = False
+        self.alone = True
+        """Whether no other life shares the thread, so that this one may wait for its records."""
         self._open_log = open_log
         self._checkpointer = checkpointer
         self._build = build
@@ -174,7 +176,10 @@ class Task:
         self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, place.positions))
         self.readings.token = self._token
         yield from self._recover()
-        self._merge = Merge(self._fold, len(log.inputs), self._place.positions, 4 * self._settings.batch_records)
+        self._merge = Merge(
+            self._fold, len(log.inputs), self._place.positions, 4 * self._settings.batch_records,
+            self._fold.state.clock.jump_max_ms,
+        )  # fmt: skip
         log.seek(self._place.positions)
         self._accepting = False
         self.readings.phase = "running"
@@ -193,7 +198,8 @@ class Task:
         self._fold: Fold = recovery.fold
         self._place = recovery.place
         self.readings.standing(self._fold.state)
-        self._saves.recovered()
+        self._store_failures = 0
+        self._saves.recovered(recovery.saved_ms)
         if self._doubtful is not None:
             committed = recovery.place.number > self._doubtful.number
             self.readings.in_doubt_committed += committed
@@ -237,7 +243,7 @@ class Task:
         limit = self._settings.batch_records
         if not self._merge.full(limit):
             self._log.hold(self._merge.hold())
-            fetched = self._log.poll(limit, 0.0 if self._busy else self._settings.poll_wait_s)
+            fetched = self._log.poll(limit, 0.0 if self._busy or not self.alone else self._settings.poll_wait_s)
             polled = self._host.monotonic()
             self.readings.stages["poll"].add(polled - begun)
             self._merge.add(fetched)
@@ -333,4 +339,4 @@ class Task:
         if now or time - self._told_at >= TELL_EVERY_S:
             self._told_at = time
             assert self._log is not None
-            self.readings.tell(self._fold.state, self._log.lag())
+            self.readings.tell(self._fold.state, self._log.lag(), self._fold.event_decoder.unknown_fields)

@@ -102,6 +102,7 @@ class Worker:
         idle = True
         for number, living in list(self._living.items()):
             living.task.stopping |= self._stopping
+            living.task.alone = len(self._living) == 1
             if self._stopping and living.task.readings.phase != "running":
                 living.life.close()  # it has nothing that a successor would miss
                 del self._living[number]
@@ -118,8 +119,8 @@ class Worker:
                 idle &= isinstance(living.waits_for, (Idle, Pause, Future))
         if idle:
             futures = [w for living in self._living.values() if isinstance(w := living.waits_for, Future)]
-            # a life that is idle has waited in its poll already
-            polled = any(isinstance(living.waits_for, Idle) for living in self._living.values())
+            # a life that is alone and idle has waited in its poll already
+            polled = len(self._living) == 1 and any(isinstance(one.waits_for, Idle) for one in self._living.values())
             self._host.wait(futures, 0.0 if polled and not futures else IDLE_S)
 
     def _all_idle(self) -> bool:

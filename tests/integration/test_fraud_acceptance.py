@@ -22,8 +22,8 @@ from stream.build_fold import build_fold, lineage
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.signing import Signer
 from stream.config import load
-from stream.records import Input
-from stream.runtime.recovery import newest_claim
+from stream.runtime.readings import TaskReadings
+from stream.runtime.recovery import Recovery, newest_claim
 
 JUNE = Path(__file__).parents[2].parent / "shared/data/fraud/transactions_2018-06-01_2018-06-29.csv.gz"
 DELAY = dt.timedelta(days=7)
@@ -164,19 +164,20 @@ def wait_until(what, deadline_s, run):
 
 
 def final_state(config):
-    """The state that the newest checkpoint holds: what a successor starts from."""
+    """What a successor would start with: the newest checkpoint, and the journal after it."""
     with open_store(config) as store:
         checkpointer = Checkpointer(
             store, Signer(signing_key(config)), task_name(config, 0), keep=1, on_unverified=print
         )
         log = open_log(config)
         try:
-            fold = build_fold(lineage(config, log.identity()), [Input("events", "-", 0), Input("labels", "-", 0)])
+            task = log.open(0)
+            recovery = Recovery(task, checkpointer, build_fold, lineage(config, log.identity()), TaskReadings(0))
+            for _ in recovery.run():
+                pass
         finally:
             log.close()
-        newest = next(checkpointer.restore())
-        newest.load(fold.parts())
-        return fold.state
+        return recovery.fold.state
 
 
 @pytest.mark.kafka
