@@ -14,7 +14,7 @@ from pathlib import Path
 
 from learners.base import Learner
 from learners.conformance import CLASSES, Workload, check, digest, synthetic
-from stream.build import open_store, signing_key
+from stream.build import open_log, open_store, signing_key
 from stream.build_fold import build_fold, build_learners, lineage
 from stream.cli.output import print_json, size
 from stream.config import Config, load
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="the configuration")
     parser.add_argument("--offline", action="store_true", help="do not ask Kafka or the checkpoint store")
     parser.add_argument(
-        "--rate", type=float, default=100.0, metavar="N", help="events a second, to say what waiting costs (100)"
+        "--rate", type=float, metavar="N", help="events a second: says what waiting for labels will cost at that rate"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
 
@@ -46,13 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         found["checkpoints"] = list(_checkpoints(config))
         if not config.on_files:
             found["topics"] = list(_topics(config))
-    notes = list(_notes(config, arguments.rate, offline=arguments.offline))
     good = not any(found.values())
+    notes = [] if found["configuration"] else list(_notes(config, arguments.rate, offline=arguments.offline))
     if arguments.json:
         print_json({"ok": good, "problems": found, "notes": notes})
         return 0 if good else 1
     for what, problems in found.items():
-        print(f"{what}: {'ok' if not problems else ''}")
+        print(f"{what}:" if problems else f"{what}: ok")
         for problem in problems:
             print("  ✗ " + problem.replace("\n", "\n    "))
     for note in notes:
@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _configuration(config: Config) -> Iterator[str]:
     try:
         build_fold(lineage(config, {}), ())
+        if config.on_files:
+            open_log(config).close()
     except HeadraceError as error:
         yield str(error)
 
@@ -138,7 +140,7 @@ def _topics(config: Config) -> Iterator[str]:
         yield str(error)
 
 
-def _notes(config: Config, rate: float, *, offline: bool) -> Iterator[str]:
+def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str]:
     if not config.on_files and not offline and (partitions := _partitions(config)):
         models = f"{partitions} partitions are {partitions} tasks, each with models of its own" if partitions > 1 else (
             "1 partition is 1 task with one set of models"
@@ -150,6 +152,13 @@ def _notes(config: Config, rate: float, *, offline: bool) -> Iterator[str]:
     listed = config.events.features
     columns = len(listed) if listed is not None else 20
     event_bytes = 8 * (columns + len(config.learners)) + ID_BYTES
+    if rate is None:
+        yield (
+            f"a waiting event costs about {event_bytes} bytes; at most {labels.waiting_max:,} wait in a task "
+            f"({size(labels.waiting_max * event_bytes)}), for {labels.wait}: enough for "
+            f"{labels.waiting_max / labels.wait.seconds:.3g} events/s. `--rate N` says what yours costs"
+        )
+        return
     held = min(rate * labels.wait.seconds, labels.waiting_max)
     bound = " (the bound waiting_max)" if held == labels.waiting_max else ""
     yield (

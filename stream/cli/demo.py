@@ -7,7 +7,6 @@ Files in and out, checkpoints in a real Redis of its own. The feed is feeds/frau
 import argparse
 import itertools
 import json
-import os
 import shutil
 import sys
 import time
@@ -71,10 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulate, run, tell."""
     out: Path = arguments.out
     _clear(out)
-    feed = FraudFeed(arguments.days, arguments.seed, customers=arguments.customers)
+    try:
+        feed = FraudFeed(arguments.days, arguments.seed, customers=arguments.customers)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     print(f"A card feed of {arguments.days} days; half-way the fraudsters change their ways.", flush=True)
     simulate.write(feed, out / "feed")
-    config = load(init.write(out, "fraud"), os.environ)
+    config = load(init.write(out, "fraud"), {})  # whatever the environment says of other pipelines
     print(
         f"Running {out}/fraud.yaml: files in, a Redis of its own for checkpoints, predictions and alarms out.",
         flush=True,
@@ -110,7 +112,7 @@ def summary(out: Path, task: TaskReadings, seconds: float, saved: int) -> Iterat
     coverage = task.coverage
     yield ""
     yield (
-        f"{events:,} events scored, {task.records - events:,} labels and others applied, in {seconds:.1f} s: "
+        f"{events:,} events scored, {task.records - events:,} labels applied, in {seconds:.1f} s: "
         f"{task.records / seconds:,.0f} records/s on {machine()}"
     )
     yield (
@@ -153,10 +155,11 @@ def _over_time(answers: Answers, change_ms: int) -> Iterator[str]:
         row: dict[str, object] = {"until": _day(int(answers.times_ms[stop - 1])), "events": int(stop - start)}
         for name, scores in answers.scores.items():
             figures = _figures(answers.truths[start:stop], scores[start:stop])
-            row[f"{name} AUC"] = f"{figures['roc_auc']:.3f}"
-            row[f"{name} AP"] = f"{figures['average_precision']:.3f}"
+            for short, figure in (("AUC", "roc_auc"), ("AP", "average_precision")):
+                known = np.isfinite(figures[figure])  # not where a slice has no fraud at all
+                row[f"{name} {short}"] = f"{figures[figure]:.3f}" if known else "-"
             if name == "champion":
-                row["AP of the champion"] = "█" * round(20 * figures["average_precision"])
+                row["AP of the champion"] = "█" * round(20 * np.nan_to_num(figures["average_precision"]))
         inside = answers.times_ms[start] <= change_ms <= answers.times_ms[stop - 1]
         row[" "] = "← the fraudsters change their ways" if inside else ""
         rows.append(row)

@@ -71,7 +71,10 @@ def key_of(value: bytes, field: str, number: int) -> bytes:
         found = orjson.loads(value)[field]
     except (ValueError, KeyError, TypeError) as error:
         reason = f"has no field `{field}`" if isinstance(error, KeyError) else "is not a JSON object"
-        raise ConfigError(f"record {number:,} {reason}: {value[:80].decode(errors='replace')}") from None
+        raise ConfigError(
+            f"record {number:,} {reason} (counted from 0): {value[:80].decode(errors='replace')}",
+            "those before it were sent: mend it, and send the rest",
+        ) from None
     if isinstance(found, str):
         return found.encode()
     if isinstance(found, int) and not isinstance(found, bool):

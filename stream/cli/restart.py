@@ -12,7 +12,8 @@ from stream.build import open_store, task_name
 from stream.cli.output import confirmed
 from stream.cli.stores import tasks_of
 from stream.config import Config, load
-from stream.errors import ConfigError
+from stream.errors import ConfigError, Fenced
+from stream.transport.ledger import Lock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     question = f"Forget what {config.name} has learned: its checkpoints and its journal ({journal})?"
     if not confirmed(question, yes=arguments.yes):
         return 1
-    if not config.on_files:
-        _refuse_while_running(config)
+    _refuse_while_running(config)
     removed = _remove_checkpoints(config)  # first: checkpoints without their journal would stop the next worker
     if config.on_files:
         moved = _move_aside(config)
@@ -44,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_while_running(config: Config) -> None:
+    if config.on_files:
+        _refuse_while_locked(config.path(config.out))
+        return
     from stream.transport.admin import ControlPlane  # noqa: PLC0415 - kafka-python only where it is used
 
     with ControlPlane(config.client_settings()) as plane:
@@ -53,6 +56,17 @@ def _refuse_while_running(config: Config) -> None:
                 f"{len(members)} workers of {config.name} are running ({', '.join(m.host for m in members)})",
                 "stop them first (SIGTERM; a killed one leaves the group after ten seconds)",
             )
+
+
+def _refuse_while_locked(out: Path) -> None:
+    if not out.exists():
+        return
+    lock, own = Lock(out), object()
+    try:
+        lock.acquire(own)
+    except Fenced as error:
+        raise ConfigError(error.message, "stop that worker first (SIGTERM)") from error
+    lock.release(own)
 
 
 def _new_journal(config: Config) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,13 +50,20 @@ def run(arguments: argparse.Namespace) -> int:
         calm_collector()
         _run_all(services)
     for service in services:
-        if service.config.on_files and not arguments.quiet:
-            task = service.readings[0]
-            said = ", ".join(f"{count:,} {name}" for name, count in task.outputs.items())
-            print(
-                f"{service.config.name}: {task.records:,} records folded; {said or 'nothing'} new in {service.config.out}"
-            )
+        if not arguments.quiet:
+            print(_end(service))
     return 0
+
+
+def _end(service: Service) -> str:
+    """What a worker did, in a line."""
+    tasks = list(service.readings.values())
+    said: Counter[str] = Counter()
+    for task in tasks:
+        said.update(task.outputs)
+    where = f" in {service.config.out}" if service.config.on_files else ""
+    new = ", ".join(f"{count:,} {name}" for name, count in said.items()) or "nothing"
+    return f"{service.config.name}: {sum(task.records for task in tasks):,} records folded; {new} new{where}"
 
 
 def _run_all(services: list[Service]) -> None:
