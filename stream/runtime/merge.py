@@ -5,13 +5,12 @@ its order is a fact, so this decides only what happens live; replay reads the or
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream.codec import NO_TIME, Events, Labels
+from stream.codec import Events, Labels
 from stream.pipeline.batch import Batch
 from stream.records import Entry, Positions, Records, Span
 from stream.transport.base import Fetched
@@ -45,17 +44,10 @@ class Merge:
         Where each begins.
     hold_at : int
         An input with this many records buffered need not be read further for now.
-    jump_max_ms : int
-        A time that leaps further than this beyond its input's, and is not followed by another that does, is wild: its
-        record takes the turn of the one before it, or every later one would wait for that far day.
     """
 
-    def __init__(
-        self, decoders: Decoders, inputs: int, positions: Positions, hold_at: int, jump_max_ms: int = 2**62
-    ) -> None:
+    def __init__(self, decoders: Decoders, inputs: int, positions: Positions, hold_at: int) -> None:
         self._decoders = decoders
-        self._jump_max_ms = jump_max_ms
-        self._last_ms: list[int | None] = [None] * inputs
         self._buffers: list[Events | Labels] = [decoders.events(Records())]
         self._buffers += [decoders.labels(Records()) for _ in range(inputs - 1)]
         self._times = [np.empty(0, np.int64) for _ in range(inputs)]
@@ -70,31 +62,15 @@ class Merge:
             if not records:
                 continue
             decoded = self._decoders.events(records) if which == 0 else self._decoders.labels(records)
-            times = self._turns(which, np.array(decoded.times_ms, np.int64))
+            times = np.maximum.accumulate(np.array(decoded.times_ms, np.int64))
             buffer = self._buffers[which]
             if len(buffer):
-                times = np.concatenate([self._times[which], times])
+                # a later record is not applied before an earlier one of its input: its turn comes with the largest time
+                times = np.concatenate([self._times[which], np.maximum(times, self._times[which][-1])])
                 buffer.extend(decoded)  # type: ignore[arg-type]
             else:
                 self._buffers[which] = decoded
             self._times[which] = times
-
-    def _turns(self, which: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """When it is each record's turn: at the largest time of its input so far, for inputs keep their order."""
-        last = self._last_ms[which]
-        turns = np.maximum.accumulate(times if last is None else np.maximum(times, last))
-        steps = np.diff(turns, prepend=turns[0] if last is None else last)
-        if turns[0] > NO_TIME and (steps > self._jump_max_ms).any():
-            turns = np.array(list(self._guarded(turns[0] if last is None else last, times.tolist())), np.int64)
-        self._last_ms[which] = int(turns[-1]) if turns[-1] > NO_TIME else None
-        return turns
-
-    def _guarded(self, last: int, times: list[int]) -> Iterator[int]:
-        for time, following in zip(times, [*times[1:], NO_TIME], strict=True):
-            bound = last + self._jump_max_ms
-            if time <= bound or following > bound:
-                last = max(last, time)
-            yield last
 
     def decode_with(self, decoders: Decoders) -> None:
         """From now on; what is buffered stays as it is, for decoders of one lineage decode alike."""

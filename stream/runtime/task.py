@@ -176,10 +176,7 @@ class Task:
         self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, place.positions))
         self.readings.token = self._token
         yield from self._recover()
-        self._merge = Merge(
-            self._fold, len(log.inputs), self._place.positions, 4 * self._settings.batch_records,
-            self._fold.state.clock.jump_max_ms,
-        )  # fmt: skip
+        self._merge = Merge(self._fold, len(log.inputs), self._place.positions, 4 * self._settings.batch_records)
         log.seek(self._place.positions)
         self._accepting = False
         self.readings.phase = "running"

@@ -154,29 +154,3 @@ def test_a_span_tells_when_its_records_changed():
         check_span(span, records([1, 9]), "here")
     with pytest.raises(RecordsGone):
         check_span(span, records([1]), "here")
-
-
-@pytest.mark.parametrize("poll", [7, 1000])
-def test_one_wild_time_takes_no_label_out_of_its_turn(poll):
-    """An event dated decades ahead goes in its place; the labels around it meet their events as if it were not there."""
-    hour, count = 3_600_000, 600
-    times = [number * hour for number in range(count)]
-    times[100] += 10**13
-    merge = Merge(decoders(), 2, (0, 0), 10_000, jump_max_ms=24 * hour)
-    applied = []
-    for start in range(0, count, poll):
-        stop = min(start + poll, count)
-        last = stop == count
-        labels = [number * hour + hour // 2 for number in range(start, stop)]
-        merge.add(Fetched((records(times[start:stop], start), records(labels, start)), (last, last)))
-        while (taken := merge.take(50)) is not None:
-            cursors = [0, 0]
-            for which, size in zip(taken.batch.order[::2], taken.batch.order[1::2], strict=True):
-                column = taken.batch.events if which == 0 else taken.batch.labels[0]
-                applied += [
-                    (which, offset) for offset in column.records.offsets[cursors[which] : cursors[which] + size]
-                ]
-                cursors[which] += size
-    place = {what: position for position, what in enumerate(applied)}
-    assert len(applied) == 2 * count
-    assert all(place[0, number] < place[1, number] for number in range(count))
