@@ -4,7 +4,6 @@ Labels go first on ties. An input that is empty is waited for, unless it is read
 its order is a fact, so this decides only what happens live; replay reads the order from the journal. No clock, no I/O.
 """
 
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ from stream.codec import Events, Labels
 from stream.pipeline.batch import Batch
 from stream.records import Entry, Positions, Records, Span
 from stream.transport.base import Fetched
+from stream.transport.spans import values_crc
 
 
 class Decoders(Protocol):
@@ -144,8 +144,7 @@ class Merge:
 
 def span_of(which: int, records: Records) -> Span:
     """What the journal says of the records taken from one input."""
-    crc = zlib.crc32(b"".join([value or b"" for value in records.values]))
-    return Span(which, records.offsets[0], records.offsets[-1] + 1, len(records), crc)
+    return Span(which, records.offsets[0], records.offsets[-1] + 1, len(records), values_crc(records.values))
 
 
 def batch_of(decoders: Decoders, entry: Entry, records: Sequence[Records], inputs: int) -> Batch:
