@@ -1,6 +1,6 @@
 """``python -m benchmarks [NAME...] [--quick] [--markdown FILE]``: measures, and prints a table. From the repository's root.
 
-Without a name, everything: a quarter of an hour on two cores. Ends with 0 also when a goal is missed: the table says so.
+Without a name, everything: about five minutes on two idle cores. Ends with 0 also when a goal is missed: the table says so.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """What a benchmark is given and what it gives: a place to work, servers, sizes, and figures with their goals."""
 
+import os
 import subprocess
 import sys
 import uuid
@@ -14,7 +15,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks import feed
-from benchmarks.machine import ROOT, CoreTime, cores, on_cores
+from benchmarks.machine import ROOT, CoreTime, cores, move, on_cores
 from tests.servers import KafkaServer, RedisServer
 
 WAIT_S = 30.0
@@ -136,6 +137,12 @@ class Bench:
         if self._redis is None:
             self._redis = self.stack.enter_context(RedisServer())
         return self._redis.url
+
+    def spread(self) -> None:
+        """From here on broker and this program may use every core, for what is not about one core's throughput."""
+        assert self._kafka is not None
+        for pid in (self._kafka.pid, os.getpid()):
+            move(pid, self._all)
 
     def topics(self, *topics: str) -> None:
         """Make them, with one partition each."""

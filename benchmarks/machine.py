@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +36,14 @@ def on_cores(wanted: list[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def move(pid: int, wanted: list[int]) -> None:
+    """All threads that a process has by now run on these cores from here on."""
+    if CAN_PIN and wanted:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), wanted)
 
 
 def cpu_s(pid: int) -> float:

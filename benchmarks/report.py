@@ -35,8 +35,8 @@ Command: `{command}`
   that are none of ours; *by CPU* is the ratio of processor time an event, which they disturb least (and which knows no waiting).
   There is no verdict where neighbours had more than a tenth of that core in half of the rounds.
 - Shares by stage are the worker's own readings (`headrace_stage_seconds_total`). `commit` is the time of a thread beside
-  the others (producing, and waiting for the broker), so they do not add up to 100 %. `stages` splits the fold, in a
-  process without log or store; encoding is a part of `step`.
+  the others (producing, and waiting for the broker), so they do not add up to 100 %. `encode` is all that makes outputs
+  of what the step found. `stages` splits the fold, in a process without log or store.
 - **latency**, **stall**, **memory**: as the modules of those names in `benchmarks/` say at their top.
 """
 

@@ -26,7 +26,7 @@ from stream.records import Entry, decode_journal
 from stream.transport.ledger import Journal
 from tests.servers import free_port
 
-STAGES = ("poll", "decode", "step", "commit", "stall")
+STAGES = ("poll", "decode", "step", "encode", "commit", "stall")
 PATIENCE_S = 300.0
 
 

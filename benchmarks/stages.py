@@ -65,7 +65,7 @@ def measure(file: str, rounds: int) -> dict[str, float]:
 
 def _one_round(values: list[bytes]) -> dict[str, float]:
     own = folds.fold()
-    merge = Merge(own, 1, (0,), 4 * SIZE)
+    merge = Merge(own, (0,), 4 * SIZE)
     spent: dict[str, float] = {name: 0.0 for name, _ in TIMED}
     with ExitStack() as stack:
         for name, target in TIMED:

@@ -3,6 +3,9 @@
 A process of its own (``python -m benchmarks.stall``) folds events with the service's own step, beside live Kafka clients
 and a second task's 100,000 waiting rows, and takes a checkpoint now and then, saved to a real Redis by a thread as the
 worker does. The stall is the time of ``Checkpointer.take``: what follows is off the stream's path.
+
+A fork copies the page tables of the whole process, so this one holds what a worker holds and no more: events are read
+from a file (made here, 50,000 of them are 130 MB), and the second task learns with River, as the first one does.
 """
 
 import json
@@ -10,8 +13,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from benchmarks import feed, folds
@@ -20,13 +24,17 @@ from benchmarks.machine import rss_mb
 
 NAMES = ("stall",)
 LEARNER = {"river.forest.ARFClassifier": {"n_models": 10, "seed": 1}}
+EVENTS, WAITING = 50_000, 100_000
 BATCH = 25
 """Few, so that the state hardly grows between two takes."""
 
 
 def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:  # noqa: ARG001 - there is only one
     takes, large_mb = (5, 2.0) if bench.quick else (60, 10.0)
-    found = bench.child("benchmarks.stall", bench.bootstrap, bench.redis_url, str(takes), str(large_mb))
+    events = feed.write_lines(bench.directory / "stall.jsonl", EVENTS, step_ms=10)
+    waiting = str(bench.events_file(10_000 if bench.quick else WAITING))
+    servers = bench.bootstrap, bench.redis_url
+    found = bench.child("benchmarks.stall", *servers, str(events), waiting, str(takes), str(large_mb))
     stalls = found["stalls_ms"]
     p50, p99 = quantile(stalls, 0.5), quantile(stalls, 0.99)
     text = (
@@ -37,17 +45,19 @@ def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:  # noqa: ARG001 - 
     return [judged("stall", what, p99, 15.0, "at most", text=text, unit=" ms")]
 
 
-def measure(bootstrap: str, redis_url: str, takes: int, large_mb: float) -> dict[str, Any]:
+def measure(bootstrap: str, redis_url: str, events: str, waiting: str, takes: int, large_mb: float) -> dict[str, Any]:
     """In this process."""
     from stream.build import open_service  # noqa: F401, PLC0415 - all that a worker has in memory
     from stream.checkpoints.checkpointer import Checkpointer  # noqa: PLC0415 - only the child needs it
     from stream.checkpoints.redis import RedisStore  # noqa: PLC0415 - as above
     from stream.checkpoints.signing import Signer  # noqa: PLC0415 - as above
+    from stream.runtime.host import calm_collector  # noqa: PLC0415 - as above
 
     clients = _clients(bootstrap)
-    beside = _neighbour()
+    beside = _neighbour(waiting)
     fold = folds.fold(LEARNER, labels={"field": "label", "delay": "1s", "wait": "1h"})
-    batches = folds.batches(fold, feed.lines(10_000_000, step_ms=10), BATCH)
+    batches = folds.batches(fold, _lines(events), BATCH)
+    calm_collector()  # as `headrace run` does
     store = RedisStore(redis_url)
     checkpointer = Checkpointer(store, Signer(b"b" * 32), "stall/0", keep=2, on_unverified=print)
     saver = ThreadPoolExecutor(1)
@@ -80,10 +90,16 @@ def measure(bootstrap: str, redis_url: str, takes: int, large_mb: float) -> dict
     return told
 
 
-def _neighbour() -> object:
+def _lines(path: str) -> Iterator[bytes]:
+    with Path(path).open("rb") as file:
+        for line in file:
+            yield line[:-1]
+
+
+def _neighbour(events: str) -> object:
     """Another task of the same worker, with 100,000 waiting rows: its memory is copied on write by the same fork."""
-    fold = folds.fold(feed.COMPILED, labels={"field": "label", "delay": "30d", "wait": "60d"})
-    for batch in folds.batches(fold, feed.lines(100_000), 5000):
+    fold = folds.fold(labels={"field": "label", "delay": "30d", "wait": "60d"})
+    for batch in folds.batches(fold, _lines(events), 5000):
         fold.step(batch)
     return fold
 
@@ -100,4 +116,4 @@ def _clients(bootstrap: str) -> list[object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))
+    print(json.dumps(measure(*sys.argv[1:5], int(sys.argv[5]), float(sys.argv[6]))))
