@@ -106,6 +106,7 @@ class RiverDetector:
         self._specification = detector.clone()
         self._detector = detector.clone()
         self._warns = hasattr(detector, "warning_detected")
+        self._is_adwin = type(detector) is drift.ADWIN
         self._levels = _Levels()
         self._seen = 0
         self._alarm_at = -1 - rearm
@@ -118,15 +119,14 @@ class RiverDetector:
             raise ValueError(f"{type(self._detector).__name__} takes 0 and 1 only: watch an error or another flag")
         findings: list[Finding] = []
         start = 0  # of the values that the levels have not seen
-        detector, warns, update = self._detector, self._warns, self._detector.update
-        for at, value in enumerate((1.0 - values if self._inverted else values).tolist()):
-            update(value)
-            if detector.drift_detected:
+        series = (1.0 - values if self._inverted else values).tolist()
+        for at, is_drift in _adwin_signs(self._detector, series) if self._is_adwin else self._signs(series):
+            if is_drift:
                 self._levels.extend(values[start : at + 1])
                 start = at + 1
                 findings += self._detection(at)
                 self._levels = _Levels()
-            elif warns and detector.warning_detected:
+            else:
                 opens = self._seen + at - self._zone_at > self._rearm
                 self._zone_at = self._seen + at
                 if opens:
@@ -136,6 +136,16 @@ class RiverDetector:
         self._levels.extend(values[start:])
         self._seen += len(values)
         return findings
+
+    def _signs(self, series: list[float]) -> Iterator[tuple[int, bool]]:
+        """Where the detector, shown these values, says that there is a drift (True) or warns (False)."""
+        detector, warns, update = self._detector, self._warns, self._detector.update
+        for at, value in enumerate(series):
+            update(value)
+            if detector.drift_detected:
+                yield at, True
+            elif warns and detector.warning_detected:
+                yield at, False
 
     def _detection(self, at: int) -> Iterator[Finding]:
         before, after = self._levels.split(self._hears)
@@ -194,6 +204,19 @@ class RiverDetector:
         self._seen = state["seen"]
         self._alarm_at, self._alarm_step = state["alarm"]
         self._zone_at = state["zone"]
+
+
+def _adwin_signs(detector: Any, series: list[float]) -> Iterator[tuple[int, bool]]:
+    """What ``_signs`` gives. ``ADWIN.update`` only hands a value on while there is no drift: 0.05 µs without it, 0.14 with."""
+    found, update = detector.drift_detected, detector._helper.update  # noqa: SLF001
+    for at, value in enumerate(series):
+        if found:  # River's own starts anew
+            detector.update(value)
+            found, update = detector.drift_detected, detector._helper.update  # noqa: SLF001
+        elif update(value):
+            detector._drift_detected = found = True  # noqa: SLF001
+        if found:
+            yield at, True
 
 
 def _hears(detector: Any, *, inverted: bool) -> Direction:

@@ -29,6 +29,8 @@ ADMITTED = ("river", "learners", "detectors")
 """Packages whose parts any journal or checkpoint may name; further ones are those that the configuration names itself."""
 LOCAL = ".headrace"
 """Beside the configuration: the generated key, and the embedded Redis."""
+AGE_SHARE = 0.3
+"""Of the inputs' retention: a worker that could save no checkpoint for so long stops, before a third of it is gone."""
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ def task_settings(config: Config, *, accept_lineage: bool = False, retention_s: 
         worker=f"{socket.gethostname()}/{os.getpid()}",
         batch_records=config.batch.records,
         poll_wait_s=0.0 if config.on_files else config.batch.wait.seconds,
-        checkpoints=Cadence(every.records, every.seconds, None if retention_s is None else retention_s / 3),
+        checkpoints=Cadence(every.records, every.seconds, None if retention_s is None else AGE_SHARE * retention_s),
         accept_lineage=accept_lineage,
     )
 

@@ -17,7 +17,7 @@ from stream.config_sections import DetectorSpec, FeatureSignal
 from stream.config_specs import codec_specs
 from stream.errors import ConfigError
 from stream.parts import build_detector, build_learner
-from stream.pipeline.clock import Clock
+from stream.pipeline.clock import ANY_JUMP, Clock
 from stream.pipeline.fold import Fold
 from stream.pipeline.join import FOREVER, Join, JoinRules
 from stream.pipeline.state import PipelineState, Plan, Roles, Watch
@@ -77,7 +77,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
     _check_layout(layout, learners)
     threshold = config.predictions.threshold
     state = PipelineState(
-        clock=Clock(config.time_jump_max.ms or FOREVER),
+        clock=Clock(config.time_jump_max.ms or ANY_JUMP),
         join=Join(_rules(config), layout, specs.target.classes),
         learners=learners,
         roles=Roles(config.champion),
@@ -155,6 +155,7 @@ def _rules(config: Config) -> JoinRules:
         broadcast=labels.partitioning == "broadcast",
         open_classes=labels.new_classes,
         classes_max=labels.classes_max,
+        truths=config.problem in {"binary", "anomaly"},
     )
 
 

@@ -212,9 +212,9 @@ class EventDecoder:
         """All of them, aligned with ``records``, which the events keep."""
         size = len(records)
         sifted = sift(records.values, self._parser, self._limits, self._read)
+        own = sifted.timed_by(records.timestamps_ms) if self._spec.time is None else None
         ids, keys, times, labels, rows = sifted.columns
-        if self._spec.time is None:
-            times = [records.timestamps_ms[place] for place in sifted.places]
+        times = times if own is None else own
         self._sample(records.values, sifted.rejects)
         return Events(
             sifted.aligned(ids, "", size),
@@ -272,9 +272,9 @@ class LabelDecoder:
         """All of them, aligned with ``records``, which the labels keep."""
         size = len(records)
         sifted = sift(records.values, self._parser, self._limits, self._read)
+        own = sifted.timed_by(records.timestamps_ms) if self._spec.time is None else None
         ids, times, values = sifted.columns
-        if self._spec.time is None:
-            times = [records.timestamps_ms[place] for place in sifted.places]
+        times = times if own is None else own
         return Labels(
             sifted.aligned(ids, "", size),
             sifted.aligned(times, NO_TIME, size),

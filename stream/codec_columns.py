@@ -5,7 +5,9 @@ reason; where fields have two uses, or features are open, codec_rules.py reads t
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress
 from typing import Annotated, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -73,14 +75,36 @@ class Sifted:
             cells[place] = cell
         return cells
 
+    def timed_by(self, stamps_ms: Sequence[int]) -> list[int]:
+        """Of records without a time of their own, the log's. A producer sets it to what it likes: one that is in no calendar
+        is refused, as it would be in a field.
+        """
+        times = [stamps_ms[place] for place in self.places]
+        if not times or TIME_MS_MIN <= min(times) <= max(times) <= TIME_MS_MAX:
+            return times
+        sound = [TIME_MS_MIN <= time <= TIME_MS_MAX for time in times]
+        why = Reject("out_of_range", "decode", "the record's timestamp: not between the years 1 and 9999")
+        wild = dict.fromkeys(compress(self.places, (not one for one in sound)), why)
+        self.rejects = dict(sorted({**self.rejects, **wild}.items()))
+        self.columns = tuple(list(compress(column, sound)) for column in self.columns)
+        self.places = list(compress(self.places, sound))
+        return list(compress(times, sound))
+
 
 def sift(values: Sequence[bytes | None], parser: Parser, limits: Limits, read: Callable[[Fields], object]) -> Sifted:
     """Parse what is right, say of the rest what is wrong."""
-    parse, parsed, places = parser.parse, [], []
+    parse = parser.parse
+    parsed: list[Any] = []
+    places: list[int] = []
     rejects: dict[int, Reject] = {}
     tombstones: set[int] = set()
     small = min(limits.depth, limits.record_bytes, 5 * limits.width)
-    for place, value in enumerate(values):
+    if _are_plain(values, limits, small):
+        # Nothing to look at before the parser does: 0.1 µs a record less. Those before one that it refuses stay parsed.
+        with suppress(Refused, msgspec.MsgspecError, RecursionError):
+            parsed.extend(map(parse, cast("Sequence[bytes]", values)))
+        places.extend(range(len(parsed)))
+    for place, value in enumerate(values[len(parsed) :], len(parsed)):
         if value is None:
             tombstones.add(place)
             continue
@@ -107,6 +131,17 @@ def sift(values: Sequence[bytes | None], parser: Parser, limits: Limits, read: C
         rejects = dict(sorted(rejects.items()))
         columns = parser.columns(parsed)
     return Sifted(columns, places, rejects, tombstones)
+
+
+def _are_plain(values: Sequence[bytes | None], limits: Limits, small: int) -> bool:
+    """Whether all are ASCII and pass the guard, and none is a tombstone."""
+    try:
+        for value in values:
+            if len(value) > small:  # type: ignore[arg-type]
+                guard(value, limits)  # type: ignore[arg-type]
+        return all(map(bytes.isascii, values))  # type: ignore[arg-type]
+    except (Refused, TypeError):
+        return False
 
 
 def _text_type(chars: int, least: int = 0) -> Any:

@@ -16,11 +16,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stream.config_values import Secret
 from stream.errors import ConfigError
 
+_VALUES_MAX: Final = 100_000
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 PREFIX: Final = "HEADRACE_"
@@ -69,12 +70,10 @@ def _read_file(path: Path, extended_by: tuple[Path, ...]) -> Source:
     except FileNotFoundError:
         by = f" (extended by {extended_by[-1]})" if extended_by else ""
         raise ConfigError(f"{path}: there is no such file{by}", "headrace init writes one that runs") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    try:
-        node, data = _parser().compose(text), _parser().load(text)
-    except YAMLError as error:
-        raise ConfigError(f"{path}{_mark(error)}: not YAML: {_problem(error)}") from None
+    except (OSError, ValueError) as error:
+        by = f" (extended by {extended_by[-1]})" if extended_by else ""
+        raise ConfigError(f"{path}: cannot be read{by}: {error}") from None
+    node, data = _parsed(text, str(path))
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of settings", "headrace init writes one that runs")
     source = Source(path, data, {place: f"{path}, line {line}" for place, line in _lines(node, ())})
@@ -83,11 +82,45 @@ def _read_file(path: Path, extended_by: tuple[Path, ...]) -> Source:
         return source
     if not isinstance(base, str):
         raise ConfigError(f"{source.place(('extends',))}: `extends` is the path of one file, got {base!r}")
+    if "\0" in base:
+        raise ConfigError(f"{source.place(('extends',))}: `extends` is the path of one file, got {base!r}")
     seen = (*extended_by, path.resolve())
     other = path.parent / base
     if other.resolve() in seen:
         raise ConfigError(f"{source.place(('extends',))}: {path.name} and {base} extend one another")
     return _merged(_read_file(other, seen), source)
+
+
+def _parsed(text: str, where: str) -> tuple[Node | None, Any]:
+    """The nodes, and the plain values that they say."""
+    try:
+        node = _parser().compose(text)
+        _weigh(node, {})
+        return node, _parser().load(text)
+    except YAMLError as error:
+        raise ConfigError(f"{where}{_mark(error)}: not YAML: {_problem(error)}") from None
+    except ValueError as error:  # a tag or a date that its text does not fit
+        raise ConfigError(f"{where}: not YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: not a configuration: nested too deeply, or within itself") from None
+
+
+def _weigh(node: Node | None, known: dict[int, int]) -> int:
+    """How many values a node is with all its aliases written out: nine of nine of nine ... are a few lines of YAML.
+
+    Raises RecursionError where one stands within itself.
+    """
+    if not isinstance(node, (MappingNode, SequenceNode)):
+        return 1
+    if id(node) not in known:
+        inner = [value for key, value in node.value] if isinstance(node, MappingNode) else node.value
+        for key, _ in node.value if isinstance(node, MappingNode) else ():
+            if not isinstance(key, ScalarNode):
+                raise MarkedYAMLError(problem="a key is a plain text", problem_mark=key.start_mark)
+        known[id(node)] = 1 + sum(_weigh(value, known) for value in inner)
+        if known[id(node)] > _VALUES_MAX:
+            raise MarkedYAMLError(problem=f"more than {_VALUES_MAX} values", problem_mark=node.start_mark)
+    return known[id(node)]
 
 
 def _mark(error: YAMLError) -> str:
@@ -175,10 +208,7 @@ def _matched(data: Any, levels: list[str]) -> KeyPath:
 
 
 def _scalar(variable: str, text: str) -> Any:
-    try:
-        return _parser().load(text)
-    except YAMLError as error:
-        raise ConfigError(f"{variable}: not a YAML value: {_problem(error)}") from None
+    return _parsed(text, variable)[1]
 
 
 def _set(data: dict[Any, Any], path: KeyPath, value: Any, variable: str) -> None:
@@ -207,6 +237,8 @@ def _read_secrets(source: Source, environment: Mapping[str, str]) -> None:
 def _secret(value: Mapping[Any, Any], path: KeyPath, source: Source, environment: Mapping[str, str]) -> Any:
     where = f"{source.place(path)}: {_dotted(path)}"
     ((kind, name),) = value.items()
+    if kind in {"env", "file"} and (not isinstance(name, str) or "\0" in name):
+        raise ConfigError(f"{where}: `{kind}` is followed by a name")
     if kind == "env":
         if name not in environment:
             raise ConfigError(f"{where}: the environment variable {name} is not set")
@@ -271,7 +303,7 @@ def _written(loc: KeyPath, data: Any, *, missing: bool) -> KeyPath:
 def _words(details: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str:
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     shown = "a mapping" if isinstance(given, dict) else "a list" if isinstance(given, list) else repr(given)
-    if path[:1] == ("kafka",):
+    if path[:1] == ("kafka",) or (path[:1] == ("checkpoints",) and isinstance(given, str) and "@" in given):
         shown = "something else"
     if kind == "extra_forbidden":
         name = str(path[-1]) if path else str(details["loc"][-1])

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -164,10 +163,12 @@ class StoreAddress:
         text = self.location.get()
         if self.kind != "redis":
             return text
-        parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-        netloc = f"***@{host}" if "@" in parts.netloc else host
-        return urlunsplit((parts.scheme, netloc, parts.path, "***" if "password" in parts.query else parts.query, ""))
+        # everything before the last @ goes: a password with / ? or # in it ends the host's part early, and would be told
+        scheme, _, rest = text.partition("://")
+        before, at, after = rest.rpartition("@")
+        place, mark, query = after.partition("?")
+        hidden = "***" if at and before else before
+        return f"{scheme}://{hidden}{at}{place}{mark}{'***' if 'pass' in query.lower() else query}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -21,6 +21,12 @@
 Each says what failed, where, and what to do next. ``hint`` holds the last part by itself.
 """
 
+RESHARD = (
+    "a partition is a task with its own models: to keep what they learned it would have to be resharded "
+    "(`headrace reshard`, not available in this version)"
+)
+"""The hint where the number of partitions is another one."""
+
 
 class HeadraceError(Exception):
     """Base of all: a message for people, and a hint that says what to do."""

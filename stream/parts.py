@@ -132,6 +132,7 @@ def _from_factory(factory: str, parameters: Mapping[str, object], allow: Collect
         raise ConfigError(
             f"factory {factory}: {module_name} has no function {function_name}{_near(function_name, module)}"
         )
+    _check_home(factory, function, allow)
     return _call(factory, function, [], {key: _value(item, allow) for key, item in parameters.items()})
 
 
@@ -194,10 +195,23 @@ def _import(path: str, allow: Collection[str] | None) -> Callable[..., Any]:
             found = getattr(found, piece)
         if not callable(found):
             raise ConfigError(f"{path} is not a class")
+        _check_home(path, found, allow)
         return found  # type: ignore[no-any-return]
     raise ConfigError(
         f"{path}: there is no module {pieces[0]}", "is it installed beside headrace, or in this directory?"
     )
+
+
+def _check_home(path: str, found: object, allow: Collection[str] | None) -> None:
+    """What an admitted module only imported is not admitted: ``river.base.base.inspect.os.system`` is a way out."""
+    if allow is None:
+        return
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str) or home.partition(".")[0] not in allow:
+        raise ConfigError(
+            f"{path} is not of an admitted package, but of {home}; allowed are {', '.join(sorted(allow))}",
+            "if it is your own, name it in the configuration by the module that defines it",
+        )
 
 
 def _module(name: str, allow: Collection[str] | None) -> ModuleType | None:

@@ -8,12 +8,15 @@ local token, position, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARG
 local digests = ARGV[5]
 
 -- Forward only: a zombie's token is older; a replay of the same position is no news.
+-- What is no number, or has lost its token or its list, is none of our writing: it must not end our saving.
 local positions = {}
-for _, text in ipairs(redis.call('HKEYS', heads)) do positions[#positions + 1] = text end
+for _, text in ipairs(redis.call('HKEYS', heads)) do
+  if #text < 20 and string.match(text, '^%d+$') then positions[#positions + 1] = text end
+end
 table.sort(positions, function(a, b) return tonumber(a) > tonumber(b) end)
 if #positions > 0 then
   local newest = positions[1]
-  if token < tonumber(redis.call('HGET', tokens, newest)) or position <= tonumber(newest) then return 0 end
+  if token < (tonumber(redis.call('HGET', tokens, newest) or '') or 0) or position <= tonumber(newest) then return 0 end
 end
 
 -- A head whose pieces are not there would be a promise that cannot be kept.
@@ -33,7 +36,7 @@ local pinned = {}
 for _, at in ipairs(redis.call('HVALS', pins)) do pinned[at] = true end
 for index, at in ipairs(positions) do
   if index < keep or pinned[at] then
-    local listed = redis.call('HGET', needs, at)
+    local listed = redis.call('HGET', needs, at) or ''
     for start = 1, #listed, 64 do live[string.sub(listed, start, start + 63)] = true end
   else
     redis.call('HDEL', heads, at)

@@ -38,6 +38,7 @@ class Saved:
     pieces_total: int
     forked: bool
     serialise_s: float
+    """Of processor time."""
     seconds: float
     """Of the save in all, serialising included."""
 
@@ -78,9 +79,12 @@ class Checkpointer:
     fork : bool, optional
         Whether a child may serialise. Default: where the system has ``fork`` (not on macOS, whose libraries refuse it).
     inline_ms : float
-        Serialising that took less than this last time is done in line.
+        Serialising that took less processor time than this last time is done in line.
     monotonic : callable
-        Seconds; decides nothing but where to serialise, and the figures in ``Saved``.
+        Seconds; decides nothing, only for the figures in ``Saved``.
+    processor_time : callable
+        Seconds that the calling thread was at work; decides nothing but where to serialise. By the clock on the wall, a busy
+        machine would make a millisecond's work look like one to fork for, which costs ten or twenty.
     child_timeout_s : float
         How long a child may live, its pieces' way into the store included.
     """
@@ -97,6 +101,7 @@ class Checkpointer:
         fork: bool | None = None,
         inline_ms: float = 20.0,
         monotonic: Clock = time.monotonic,
+        processor_time: Clock = time.thread_time,
         child_timeout_s: float = 300.0,
     ) -> None:
         self._store = store
@@ -108,10 +113,12 @@ class Checkpointer:
         self._fork = hasattr(os, "fork") and sys.platform != "darwin" if fork is None else fork
         self._inline_s = inline_ms / 1000
         self._monotonic = monotonic
+        self._processor_time = processor_time
         self._child_timeout_s = child_timeout_s
         self._base = _Base()
         self._damaged: set[Digest] = set()
-        # A whole dump and one of changes cost differently, so each is judged by the last of its own kind.
+        # A whole dump and one of changes cost differently, so each is judged by the last of its own kind; changes, as long as
+        # there were none, by the whole.
         self._cost_s: dict[bool, float] = {}
 
     @property
@@ -129,9 +136,10 @@ class Checkpointer:
         """
         base = self._base
         whole = base.records < 0
-        if self._fork and self._cost_s.get(whole, self._inline_s) >= self._inline_s:
-            return snapshot_forked(parts, records, base.records, base.chunks, self._monotonic, self._child_timeout_s)
-        snapshot = snapshot_inline(parts, records, base.records, base.chunks, self._monotonic)
+        clock, cost_s = self._processor_time, self._cost_s.get(whole, self._cost_s.get(True, self._inline_s))
+        if self._fork and cost_s >= self._inline_s:
+            return snapshot_forked(parts, records, base.records, base.chunks, clock, self._child_timeout_s)
+        snapshot = snapshot_inline(parts, records, base.records, base.chunks, clock)
         self._cost_s[whole] = snapshot.seconds
         return snapshot
 

@@ -15,6 +15,7 @@ disk before the head that lists them, and the head before anything is pruned.
 import errno
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from stream.checkpoints.heads import is_digest
 from stream.errors import StoreUnavailable, Unverified
 
 _UNFINISHED: Final = ".unfinished-"
+_HEAD_NAME: Final = re.compile(r"([0-9]{20})-([0-9]{1,19})\.head")
 _LOCK_POLL_S: Final = 0.01
 
 
@@ -221,7 +223,7 @@ def _heads(place: Path) -> dict[int, Path]:
     folder = place / "heads"
     if not folder.is_dir():
         return {}
-    return {int(path.name.partition("-")[0]): path for path in folder.glob("[0-9]*-*.head")}
+    return {int(found[1]): path for path in folder.iterdir() if (found := _HEAD_NAME.fullmatch(path.name))}
 
 
 def _token(path: Path) -> int:
@@ -232,7 +234,7 @@ def _listed(path: Path) -> frozenset[Digest]:
     """Digests that a head file lists. One that is damaged lists none: it cannot be opened either."""
     try:
         return frozenset(filter(is_digest, msgspec.json.decode(path.read_bytes().partition(b"\n")[0], type=list[str])))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return frozenset()
 
 

@@ -22,6 +22,7 @@ from stream.errors import ConfigError, StoreUnavailable, Unverified
 CONNECTIONS_MAX: Final = 8
 _ASK_COUNT: Final = 1000
 _PREFIX: Final = "headrace:"
+_POSITION_DIGITS_MAX: Final = 19
 
 
 class RedisStore:
@@ -54,9 +55,10 @@ class RedisStore:
         }
         try:
             pool = redis.ConnectionPool.from_url(url, **options)
-        except ValueError as error:
+        except ValueError:
             hint = "redis://host:port/0, rediss://host:port/0 or unix:///path/to/socket?db=0"
-            raise ConfigError("checkpoints: {store: ...} is not a Redis URL", hint=hint) from error
+            # without the cause: of a password that is not quoted it shows a part
+            raise ConfigError("checkpoints: {store: ...} is not a Redis URL", hint=hint) from None
         known = pool.connection_kwargs
         known.update({k: v for k, v in (("username", username), ("password", password)) if v is not None})
         self._secret = str(known.get("password") or "")
@@ -128,7 +130,8 @@ class RedisStore:
     def heads(self, task: str) -> Iterator[bytes]:
         key = _keys(task)[0]
         with self._errors("HKEYS"):
-            positions = sorted(map(int, cast("list[bytes]", self._client.hkeys(key))), reverse=True)
+            fields = cast("list[bytes]", self._client.hkeys(key))
+        positions = sorted((int(field) for field in fields if _is_position(field)), reverse=True)
         for position in positions:
             with self._errors("HGET"):
                 head = cast("bytes | None", self._client.hget(key, str(position)))
@@ -151,7 +154,7 @@ class RedisStore:
     def pins(self, task: str) -> Mapping[str, int]:
         with self._errors("HGETALL"):
             pins = cast("dict[bytes, bytes]", self._client.hgetall(_keys(task)[3]))
-        return {name.decode(): int(position) for name, position in pins.items()}
+        return {name.decode(errors="replace"): int(at) for name, at in pins.items() if _is_position(at)}
 
     def delete(self, task: str, position: int) -> None:
         with self._errors("delete"):
@@ -172,8 +175,9 @@ class RedisStore:
     def tasks(self) -> Sequence[str]:
         start, end = f"{_PREFIX}{{", "}:heads"
         with self._errors("SCAN"):
-            found = {key.decode() for key in self._client.scan_iter(match=f"{_PREFIX}{{*{end}", count=_ASK_COUNT)}
-        return sorted(key[len(start) : -len(end)] for key in found)
+            keys = set(self._client.scan_iter(match=f"{_PREFIX}{{*{end}", count=_ASK_COUNT))
+        found = [key.decode(errors="replace") for key in keys]
+        return sorted(key[len(start) : -len(end)] for key in found if "\ufffd" not in key)
 
     def close(self) -> None:
         self._client.close()
@@ -206,6 +210,11 @@ class RedisStore:
             raise StoreUnavailable(
                 f"Redis at {self.endpoint} does not do {doing}: {type(error).__name__}: {text}"
             ) from error
+
+
+def _is_position(field: bytes) -> bool:
+    """Whoever can write to the server can write anything else too, which is then not ours."""
+    return field.isdigit() and len(field) <= _POSITION_DIGITS_MAX
 
 
 def _keys(task: str) -> list[str]:

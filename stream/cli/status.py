@@ -15,7 +15,7 @@ from stream.cli.output import age, print_json, size, table
 from stream.cli.stores import Found, checkpoints_of, store_of, tasks_of
 from stream.config import Config, load
 from stream.errors import CheckpointError, LogMisfit
-from stream.records import OUTPUTS, decode_journal
+from stream.records import OUTPUTS, Claim, decode_journal
 from stream.transport.ledger import LOCK, Journal
 
 INPUTS = ("events", "labels")
@@ -48,10 +48,17 @@ def files_status(config: Config) -> dict[str, Any]:
     last, place = journal.last(), journal.place
     task: dict[str, Any] = {"task": 0, "owner": _owner(directory), "behind": None, "entry": None}
     if last is not None and place is not None:
-        task["entry"] = decode_journal(last.value).number
+        task["entry"] = _entry(last.value)
         task["positions"] = list(place.positions)
     outputs = {name: place.records.get(name, 0) if place is not None else 0 for name in OUTPUTS}
     return {"pipeline": config.name, "where": str(directory), "outputs": outputs, "tasks": [task]}
+
+
+def _entry(journaled: bytes) -> int | None:
+    """Number of the last entry, by the last record of a journal; a claim stands before the entry of its number."""
+    record = decode_journal(journaled)
+    number = record.number - isinstance(record, Claim)
+    return number if number >= 0 else None
 
 
 def _owner(directory: Path) -> str | None:
@@ -66,11 +73,14 @@ def _owner(directory: Path) -> str | None:
 
 def kafka_status(config: Config) -> dict[str, Any]:
     """Of a pipeline of topics: its group's members, and how far each partition is behind. Raises LogError."""
-    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - kafka-python only where it is used
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - the clients only where they are used
+    from stream.transport.kafka_client import Settings  # noqa: PLC0415
+    from stream.transport.kafka_reader import Reader  # noqa: PLC0415
 
     topics = config.topics()
+    reader = Reader(Settings(config.client_settings(), config.group), config.group)
     with ControlPlane(config.client_settings()) as plane:
-        found = plane.describe([topics["events"]])
+        found = plane.describe([topics["events"], topics["journal"]])
         if topics["events"] not in found:
             raise LogMisfit(
                 f"there is no topic {topics['events']} (events)", "`headrace topics create CONFIG` says more"
@@ -81,8 +91,17 @@ def kafka_status(config: Config) -> dict[str, Any]:
     tasks: list[dict[str, Any]] = []
     for number in range(found[topics["events"]].partitions):
         own = {use: lag[f"{topics[use]}/{number}"] for use in INPUTS if f"{topics.get(use)}/{number}" in lag}
-        task = {"task": number, "owner": owners.get(f"{topics['events']}/{number}"), "lag": own}
-        tasks.append({**task, "behind": sum(own.values()) if own else None})
+        journaled = topics["journal"] in found and number < found[topics["journal"]].partitions
+        newest = reader.newest(topics["journal"], number, fenced=False) if journaled else None
+        tasks.append(
+            {
+                "task": number,
+                "owner": owners.get(f"{topics['events']}/{number}"),
+                "lag": own,
+                "behind": sum(own.values()) if own else None,
+                "entry": None if newest is None else _entry(newest.value() or b""),
+            }
+        )
     return {
         "pipeline": config.name,
         "where": str(config.kafka["bootstrap.servers"]),

@@ -42,8 +42,8 @@ def _predictions(
 ) -> OutputRecords:  # fmt: skip
     events, champion = batch.events, state.roles.champion
     which = np.flatnonzero(answered)
-    at = [arranged.draft.accepted[row] for row in which.tolist()]
-    whole = len(at) == len(events)
+    whole = len(which) == len(events)
+    at = [] if whole else [arranged.draft.accepted[row] for row in which.tolist()]
 
     def pick(column: list[T]) -> list[T]:
         return column if whole else [column[index] for index in at]

@@ -14,7 +14,6 @@ A row's life::
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +51,8 @@ class JoinRules:
     """Every task sees all labels: one that meets no event is counted, not refused."""
     open_classes: bool = False
     classes_max: int = 32
+    truths: bool = False
+    """Labels are true or false (binary, anomaly); only how they are told."""
 
 
 def _too_many(value: object) -> Reject:
@@ -116,24 +117,27 @@ class Join:
         """Do what ``_events`` does, all at once, when nothing can come between; else do nothing and say so.
 
         That is: labels ride in the events and are known at once, ids are new, times neither fall nor leap, and no
-        wait ends. A third of the cost an event.
+        wait ends. A fifth of the cost an event.
         """
-        ids, times = events.ids[start:stop], events.times_ms[start:stop]
-        now, labels = clock.stream_time_ms, events.labels
+        ids, now, labels = events.ids[start:stop], clock.stream_time_ms, events.labels
         plain = not (self.keeps_rows or self.classes or self.rules.open_classes or self._parking)
-        if not plain or events.rejects or events.tombstones or now == NEVER or not times:
+        if not plain or events.rejects or events.tombstones or now == NEVER or not ids:
             return False
-        if not now <= times[0] <= times[-1] < self._wake_ms or times[-1] - now > clock.jump_max_ms:
+        oldest, newest = events.times_ms[start], events.times_ms[stop - 1]
+        if not now <= oldest <= newest < self._wake_ms or newest - now > clock.jump_max_ms:
             return False
-        if sorted(times) != times or (labels is not None and None in labels):
+        times = np.array(events.times_ms[start:stop], np.int64)
+        if (times[1:] < times[:-1]).any() or (labels is not None and None in labels):
             return False
-        if len(set(ids)) < len(ids) or not self._known.keys().isdisjoint(ids):
+        first = self._rows.next
+        new = dict(zip(ids, range(first, first + len(ids)), strict=True))
+        if len(new) < len(ids) or not self._known.keys().isdisjoint(new):
             return False
-        targets = None if labels is None else cast("list[float]", labels[start:stop])
-        first = self._rows.extend(ids, times, WAITING if targets is None else LABELLED, targets)
-        self._known.update(zip(ids, range(first, self._rows.next), strict=True))
+        self._known |= new
+        targets = None if labels is None else np.array(labels[start:stop], np.float64)
+        self._rows.extend(ids, times, WAITING if targets is None else LABELLED, targets)
         draft.clean_run(range(start, stop), times, position, targets)
-        clock.see(times[-1])
+        clock.see(newest)
         while self._rows.next - self._forget > self.rules.waiting_max:
             self._drop_oldest(clock)
         return True
@@ -198,34 +202,38 @@ class Join:
                 self._meet(draft, label, number, now, cause, clock)
 
     def _meet(self, draft: Draft, label: IncomingLabel, number: int, now: int, cause: int, clock: Clock) -> None:
-        """A label and the row that it is about."""
+        """A label and the row that it is about. One that is refused brings no class along."""
+        status, truth = self._rows.marked(number)
+        if status == EXPIRED:
+            clock.counts["labels_late"] += 1
+            self._refuse(draft, label, cause, Reject("label_late", "join", f"event {label.id} no longer waits"))
+            return
+        kept = status == LABELLED and not (self.rules.last_wins and number >= self._expire and self.keeps_rows)
+        if kept and not self._is(label.value, truth):
+            clock.counts["labels_conflicting"] += 1
+            error = f"event {label.id} has label {self._told(truth)}, this says {self._told(label.value)}"
+            self._refuse(draft, label, cause, Reject("label_conflict", "join", error))
+            return
         target = self._target(draft, label.value, clock, known_to=len(draft.accepted))
         if target != target:  # noqa: PLR0124 - NaN
             self._refuse(draft, label, cause, _too_many(label.value))
             return
-        status, truth = self._rows.marked(number)
-        if status in {WAITING, ASSUMED}:
+        if status != LABELLED:
             draft.ages_ms.append(now - self._rows.time_ms(number))
-        if status == WAITING:
-            self._rows.mark(number, LABELLED, target)
-            draft.origin[len(draft.op)] = label
-            draft.label(self._row(draft, number), now, cause, target)
-        elif status == EXPIRED:
-            clock.counts["labels_late"] += 1
-            self._refuse(draft, label, cause, Reject("label_late", "join", f"event {label.id} no longer waits"))
-        elif truth == target:
+        if truth == target and status != WAITING:
             clock.counts["labels_confirming" if status == ASSUMED else "labels_duplicate"] += 1
             self._rows.mark(number, LABELLED, target)
-        elif status == ASSUMED or (self.rules.last_wins and number >= self._expire and self.keeps_rows):
+            return
+        if status == LABELLED:
+            self._replaced(draft, label, truth, target, cause)
+        if status != WAITING:
             clock.counts["labels_corrected" if status == ASSUMED else "labels_replaced"] += 1
-            self._rows.mark(number, LABELLED, target)
-            draft.origin[len(draft.op)] = label
-            draft.label(self._row(draft, number), now, cause, target, truth)
-        else:
-            clock.counts["labels_conflicting"] += 1
-            held = self.classes[int(truth)] if self.classes else truth
-            error = f"event {label.id} has label {held!r}, this says {label.value!r}"
-            self._refuse(draft, label, cause, Reject("label_conflict", "join", error))
+        self._rows.mark(number, LABELLED, target)
+        draft.origin[len(draft.op)] = label
+        draft.label(self._row(draft, number), now, cause, target, UNKNOWN if status == WAITING else truth)
+
+    def _is(self, value: float | str, target: float) -> bool:
+        return (value if isinstance(value, float) else self._class_index.get(value)) == target
 
     def _target(self, draft: Draft, value: float | str, clock: Clock, *, known_to: int) -> float:
         """A label as the program holds it; a new class gets the next index, NaN when there are too many.
@@ -330,6 +338,20 @@ class Join:
             return
         clock.counts["labels_orphaned"] += 1
         self._refuse(draft, label, cause, Reject("label_orphan", "join", f"no event {label.id} came"))
+
+    def _replaced(self, draft: Draft, label: IncomingLabel, former: float, now: float, cause: int) -> None:
+        """The label that the last one replaces. Its record is no longer at hand, so the reject has no body and the place
+        of the record that replaces it: that one's bytes would be taken for refused, and sent again.
+        """
+        error = f"event {label.id} had label {self._told(former)}, this says {self._told(now)} and counts from here on"
+        why = Reject("label_conflict", "join", error)
+        draft.refusals.append(Refusal(cause, label.input, label.offset, label.timestamp_ms, label.key, None, why))
+
+    def _told(self, target: float | str) -> str:
+        """A label for people, as its producers write it."""
+        if isinstance(target, str) or self.classes:
+            return repr(target if isinstance(target, str) else self.classes[int(target)])
+        return str(bool(target)).lower() if self.rules.truths else repr(target)
 
     def _refuse(self, draft: Draft, label: IncomingLabel, cause: int, why: Reject) -> None:
         draft.refusals.append(

@@ -77,7 +77,9 @@ class Roles:
         return ("roles",)
 
     def dump(self, since: int) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - small: always whole
-        yield "roles", {"champion": self.champion, "frozen": dict(self.frozen), "learn_errors": dict(self.learn_errors)}
+        # by name: which of two learners failed first within a batch depends on where it was cut
+        frozen, errors = dict(sorted(self.frozen.items())), dict(sorted(self.learn_errors.items()))
+        yield "roles", {"champion": self.champion, "frozen": frozen, "learn_errors": errors}
 
     def load(self, chunks: Mapping[str, object]) -> None:
         told = chunks["roles"]

@@ -4,11 +4,14 @@
 backtest and an audit are the same fold. Where a batch is cut changes nothing. Read join.py for labels, learn.py for
 learners, watch.py for detectors, emit.py for what goes out.
 
+It halts where another stage of the work begins (``StageName``): it knows no clock, but who drives it may look at one.
+
 The error of a label uses the score that was emitted, so detectors run *before* learners wherever a response could
 change one: the program is cut into segments in which every label's event has been scored before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +24,12 @@ from stream.pipeline.state import PipelineState, Plan, Watch
 from stream.pipeline.watch import Change, watch
 from stream.records import Outputs
 
+StageName: TypeAlias = Literal["decode", "step", "encode"]
+"""Of the work between a poll and a commit: what was done since the last halt."""
 
-def step(state: PipelineState, batch: Batch, plan: Plan) -> Outputs:
-    """Fold one batch into the state and say what follows from it.
+
+def step(state: PipelineState, batch: Batch, plan: Plan) -> Generator[StageName, None, Outputs]:
+    """Fold one batch into the state and say what follows from it. What is done when no halt is left belongs to the step.
 
     Raises
     ------
@@ -52,8 +58,11 @@ def step(state: PipelineState, batch: Batch, plan: Plan) -> Outputs:
             if _resets(change):
                 reset(state, change.watch.learners)
     _measure(state, arranged, scores)
+    yield "step"
     outputs = emit(state, batch, plan, arranged, scores, changes, trouble)
+    yield "encode"
     state.clock.records += sum(batch.order[1::2])
+    state.clock.follow([batch.events.times_ms, *(labels.times_ms for labels in batch.labels)])
     own = np.concatenate([scores[name][: arranged.events] for name in state.learners], axis=1)
     state.join.keep(arranged, batch.events, own, computed, state.clock.records)
     return outputs

@@ -6,7 +6,7 @@ are cut by row number, not by batch, so that the state does not depend on how ba
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.rows import Layout, Packed, Row
+from stream.pipeline.batch import extend
 
 BLOCK = 4096
 """Rows in a block."""
@@ -123,16 +124,17 @@ class WaitingRows:
         self._truth.append(truth)
         return number
 
-    def extend(self, events: list[str], times_ms: list[int], status: int, truths: Sequence[float] | None) -> int:
-        """Append rows that were seen at their own times, all with one status. Returns the first one's number."""
-        number, count = self.next, len(events)
-        self.next = number + count
+    def extend(
+        self, events: list[str], times_ms: NDArray[np.int64], status: int, truths: NDArray[np.float64] | None
+    ) -> None:
+        """Append rows that were seen at their own times, all with one status."""
+        count = len(events)
+        self.next += count
         self._ids += events
-        self._times_ms.extend(times_ms)
-        self._seen_ms.extend(times_ms)
+        extend(self._times_ms, times_ms)
+        extend(self._seen_ms, times_ms)
         self._status += bytes([status]) * count
-        self._truth.extend(truths if truths is not None else [float("nan")] * count)
-        return number
+        extend(self._truth, truths if truths is not None else np.full(count, np.nan))
 
     def id(self, number: int) -> str:
         return self._ids[number - self._base]

@@ -47,7 +47,7 @@ class TaskReadings:
     coverage: dict[str, float] = field(default_factory=dict)
     frozen: dict[str, str] = field(default_factory=dict)
     stages: dict[str, Stage] = field(
-        default_factory=lambda: {name: Stage() for name in ("poll", "decode", "step", "commit", "stall")}
+        default_factory=lambda: {name: Stage() for name in ("poll", "decode", "step", "encode", "commit", "stall")}
     )
     recovered_records: int = 0
     recoveries: int = 0
@@ -66,7 +66,8 @@ class TaskReadings:
     """How many there were in all."""
 
     hinted: bool = False
-    unknown_fields: set[str] = field(default_factory=set)
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    """Fields that nothing reads -> in how many of the events that were looked at."""
 
     def batch(self, state: PipelineState, outputs: Outputs) -> None:
         """After each batch: what is cheap."""
@@ -82,10 +83,13 @@ class TaskReadings:
         self.stream_time_ms = state.clock.stream_time_ms if state.clock.stream_time_ms > NEVER else None
         self.waiting, self.parked = state.join.waiting, state.join.parked
 
-    def tell(self, state: PipelineState, lag: Mapping[str, int], unknown_fields: Iterable[str] = ()) -> None:
+    def tell(
+        self, state: PipelineState, lag: Mapping[str, int], unknown_fields: Mapping[str, int] | None = None
+    ) -> None:
         """Once in a while: what costs more than a batch."""
-        if new := sorted(set(unknown_fields) - self.unknown_fields):
-            self.unknown_fields.update(new)
+        unknown = unknown_fields or {}
+        new, self.unknown_fields = sorted(unknown.keys() - self.unknown_fields.keys()), dict(unknown)
+        if new:
             self.say(
                 f"events have fields that nothing here reads (one in a thousand is looked at): {', '.join(new[:20])}"
             )

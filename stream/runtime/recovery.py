@@ -11,7 +11,15 @@ from typing import TypeAlias
 
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.restored import Restored
-from stream.errors import CheckpointError, JournalBroken, LineageChanged, RecordsGone, StoreUnavailable, Unverified
+from stream.errors import (
+    RESHARD,
+    CheckpointError,
+    JournalBroken,
+    LineageChanged,
+    RecordsGone,
+    StoreUnavailable,
+    Unverified,
+)
 from stream.pipeline.fold import Fold
 from stream.pipeline.learn import LearnFailure
 from stream.records import OUTPUTS, Claim, Entry, Input, Outputs, Positions, decode_journal
@@ -42,6 +50,12 @@ class Place:
         return cls(record.number + isinstance(record, Entry), record.positions, last.offset)
 
 
+def token_of(item: JournalItem) -> int:
+    """Under which token a journal record was written."""
+    record = decode_journal(item.value)
+    return item.offset if isinstance(record, Claim) else record.token
+
+
 def newest_claim(log: TaskLog) -> Claim | None:
     """The claim that the journal's last entry was written under, None when it is no longer there."""
     item = log.last()
@@ -65,13 +79,17 @@ def check_lineage(claim: Claim | None, lineage: dict[str, object], *, accept: bo
     changes = list(differences(claim.lineage, lineage))
     lost = [line for line in changes if line.startswith("log.")]
     if lost:
+        other = "a topic was recreated, renamed or has other partitions, or a file was changed"
+        if any(line.startswith(("log.partitions:", "log.label_partitions:")) for line in lost):
+            other = RESHARD
         raise LineageChanged(
             "the inputs are not those that this pipeline's journal tells of:\n    " + "\n    ".join(lost),
-            "a topic was recreated, renamed or has other partitions, or a file was changed: " + RESTART,
+            f"{other}; {RESTART}",
         )
     if not accept:
+        told = [line.removeprefix("answers.") for line in changes]  # settings by the names that stand in the file
         raise LineageChanged(
-            "this would give other answers than those in the journal:\n    " + "\n    ".join(changes),
+            "this would give other answers than those in the journal:\n    " + "\n    ".join(told),
             "go back to the former settings, or `headrace run --accept-lineage CONFIG` to go on with the new ones: "
             "what is unchanged keeps its state, and the change is journaled",
         )
@@ -104,7 +122,8 @@ class Recovery:
         self._lineage = lineage
         self._readings = readings
         self._without_store = without_store
-        self._token = -1
+        self.token = -1
+        """Of the newest claim: who owned the task at the place."""
         self.fold: Fold
         self.place: Place
         self.saved_ms: int | None = None
@@ -112,23 +131,27 @@ class Recovery:
 
     def run(self) -> Generator[None, None, None]:
         """Raises RecordsGone, JournalBroken, LineageChanged, and what emitting raises."""
-        said = self._log.last_seq()
+        repeats = self._log.repeats
+        said = {} if repeats else self._log.last_seq()
+        newest: Outputs = {}
         self._restore()
         for item in self._journal():
             record = decode_journal(item.value)
             if isinstance(record, Claim):
                 self._claimed(item.offset, record)
-            elif record.token != self._token:
+            elif record.token != self.token:
                 self._readings.say(
-                    f"entry {record.number} of token {record.token} is void: {self._token} owned the task"
+                    f"entry {record.number} of token {record.token} is void: {self.token} owned the task"
                 )
             else:
-                outputs = self._replay(item.offset, record)
+                newest = outputs = self._replay(item.offset, record)
                 missing = {name: rest for name, seq in said.items() if len(rest := outputs[name].after(seq))}
                 if missing:
                     self._readings.say(f"outputs of entry {record.number} were missing and are emitted")
                     self._log.emit(missing)
             yield
+        if repeats:  # older entries are whole: an owner writes the next one after all of the last was acknowledged
+            self._log.emit(newest)
         next_seq = self.fold.state.clock.next_seq
         for name, seq in said.items():
             if seq >= next_seq[name]:
@@ -165,7 +188,7 @@ class Recovery:
                 RESTART,
             )
         self._checkpointer.adopt(restored)
-        self.fold, self._token, self.saved_ms = fold, head.token, head.saved_ms
+        self.fold, self.token, self.saved_ms = fold, head.token, head.saved_ms
         self.place = Place(head.entry_number + 1, head.positions, head.journal_offset)
         self._lineage_now = head.lineage
         return True
@@ -190,7 +213,7 @@ class Recovery:
                 yield item
 
     def _claimed(self, offset: int, claim: Claim) -> None:
-        self._token = offset
+        self.token = offset
         self.place = Place(self.place.number, self.place.positions, offset)
         if claim.lineage != self._lineage_now:
             if not claim.accepted:

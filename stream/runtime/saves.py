@@ -7,6 +7,7 @@ batch has answered. A store that is away costs a longer recovery, never results.
 from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from math import inf
 from typing import cast
 
 from stream.checkpoints.checkpointer import Checkpointer, Saved
@@ -66,6 +67,7 @@ class Saves:
         self._running: tuple[Place, Future[Saved]] | None = None
         self._failing = False
         self._again_at = self._saved_at = host.monotonic()
+        self._whole_at = -inf  # unknown of what came before this start: then the checkpoint's own age counts
 
     def recovered(self, saved_ms: int | None) -> None:
         """The checkpoint that was taken up is as old as its head says; without one, age begins now."""
@@ -76,12 +78,14 @@ class Saves:
         """Save the state as it is, if that is due. Raises CheckpointError when there was no checkpoint for too long."""
         now = self._host.monotonic()
         self._collect()
+        if self._new(fold) <= 0:
+            self._whole_at = now  # what is needed beside the checkpoint has not come yet
         if self._running is None and now >= self._again_at and self._is_due(fold, now):
             self._save(fold, mark)
-        age_max_s = self._cadence.age_max_s
-        if age_max_s is not None and now - self._saved_at > age_max_s and self._failing and self._is_unsaved(fold):
+        age_max_s, age_s = self._cadence.age_max_s, self._age_s(now)
+        if age_max_s is not None and age_s > age_max_s and self._failing and self._is_unsaved(fold):
             raise CheckpointError(
-                f"task {self._readings.task}: no checkpoint could be saved for {now - self._saved_at:.0f} s",
+                f"task {self._readings.task}: no checkpoint could be saved for {age_s:.0f} s",
                 "records that a recovery needs would soon be deleted: mend the checkpoint store, or raise retention.ms",
             )
 
@@ -100,11 +104,21 @@ class Saves:
             self._collect()
 
     def _is_due(self, fold: Fold, now: float) -> bool:
-        new = fold.state.clock.records - max(self._checkpointer.saved_records, 0)
-        cadence = self._cadence
-        return (cadence.records is not None and new >= cadence.records) or (
-            cadence.seconds is not None and new > 0 and now - self._saved_at >= cadence.seconds
-        )
+        new, cadence = self._new(fold), self._cadence
+        if cadence.records is not None and new >= cadence.records:
+            return True
+        if cadence.seconds is not None and new > 0 and now - self._saved_at >= cadence.seconds:
+            return True
+        # a stream so slow that its records would be deleted before there are enough of them
+        return cadence.age_max_s is not None and new > 0 and self._age_s(now) >= cadence.age_max_s / 2
+
+    def _age_s(self, now: float) -> float:
+        """For how long there has been something that no checkpoint holds."""
+        return now - max(self._saved_at, self._whole_at)
+
+    def _new(self, fold: Fold) -> int:
+        """Records that no checkpoint holds."""
+        return fold.state.clock.records - max(self._checkpointer.saved_records, 0)
 
     def _is_unsaved(self, fold: Fold) -> bool:
         return fold.state.clock.records > self._checkpointer.saved_records

@@ -18,15 +18,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar, cast
 
 from stream.checkpoints.checkpointer import Checkpointer
-from stream.errors import Fenced, InDoubt, LogUnavailable, OwnedOutside, StoreUnavailable
-from stream.pipeline.batch import Batch
+from stream.errors import Fenced, InDoubt, LogUnavailable, OwnedOutside, RecordsGone, StoreUnavailable
+from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.fold import Fold
 from stream.pipeline.learn import LearnFailure
+from stream.pipeline.step import StageName
 from stream.records import Claim, Entry, Outputs, encode_journal
 from stream.runtime.host import Host
 from stream.runtime.merge import Merge, Taken
 from stream.runtime.readings import TaskReadings
-from stream.runtime.recovery import Build, Place, Recovery, check_lineage, newest_claim
+from stream.runtime.recovery import Build, Place, Recovery, check_lineage, newest_claim, token_of
 from stream.runtime.saves import Cadence, Mark, Saves
 from stream.transport.base import TaskLog
 
@@ -50,6 +51,8 @@ Wait: TypeAlias = "Future[object] | Idle | Pause | None"
 IDLE = Idle()
 UNKNOWN_OFFSET = -1
 TELL_EVERY_S = 1.0
+GATHER = 0.1
+"""Less than this share of a batch is not begun while a commit is in flight: it would cost latency and win nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Task:
         self._saves = Saves(checkpointer, settings.checkpoints, host, self._save_lane, readings)
         self._told_at = host.monotonic()
         self._fenced_at: list[float] = []
+        self._owner = "an unknown token"
         self._store_failures = 0
         self._busy = False
         self._doubtful: Entry | None = None
@@ -170,13 +174,19 @@ class Task:
         yield from self._call(log.fence)
         last = log.last()
         place = Place.at(last, log.start())
-        check_lineage(newest_claim(log), self._lineage, accept=self._accepting)  # again: now it cannot change
+        claim = newest_claim(log)
+        check_lineage(claim, self._lineage, accept=self._accepting)  # again: now it cannot change
+        if last is not None and claim is not None and claim.worker != self._settings.worker:
+            self._owner = f"token {token_of(last)} ({claim.worker})"
         next_seq: dict[str, int] = {} if last is not None else {name: seq + 1 for name, seq in log.last_seq().items()}
         claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting, next_seq)
         self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, place.positions))
         self.readings.token = self._token
         yield from self._recover()
-        self._merge = Merge(self._fold, len(log.inputs), self._place.positions, 4 * self._settings.batch_records)
+        clock = self._fold.state.clock
+        self._merge = Merge(
+            self._fold, self._place.positions, 4 * self._settings.batch_records, clock.reaches, clock.jump_max_ms
+        )
         log.seek(self._place.positions)
         self._accepting = False
         self.readings.phase = "running"
@@ -191,7 +201,16 @@ class Task:
         recovery = Recovery(
             self._log, self._checkpointer, self._build, self._lineage, self.readings, without_store=without_store
         )
-        yield from recovery.run()
+        try:
+            yield from recovery.run()
+        except RecordsGone as error:
+            if not without_store:
+                raise
+            self._store_failures = 0  # a checkpoint may be needed; that the store is away is no reason to give it up
+            raise StoreUnavailable(f"it is away, and without a checkpoint: {error.message}") from error
+        if recovery.token != self._token:
+            # what they wrote is folded here: a checkpoint of it under our token would make the rest of theirs void
+            raise Fenced(f"somebody else claimed the task meanwhile, at journal offset {recovery.token}")
         self._fold: Fold = recovery.fold
         self._place = recovery.place
         self.readings.standing(self._fold.state)
@@ -213,11 +232,11 @@ class Task:
                 yield from self._finish()
                 return
             if taken is None:
-                if self._in_flight is not None and self._in_flight.future.done():
-                    yield from self._settle()
+                if self._in_flight is not None and (self._busy or self._in_flight.future.done()):
+                    yield from self._settle()  # what comes meanwhile goes into one batch
                 self._saves.consider(self._fold, self._mark())
                 self._tell()
-                yield IDLE
+                yield None if self._busy else IDLE
                 continue
             batch, outputs = yield from self._fold_batch(taken)
             entry = Entry(
@@ -245,18 +264,27 @@ class Task:
             self.readings.stages["poll"].add(polled - begun)
             self._merge.add(fetched)
             begun = polled
-        taken = self._merge.take(limit)
-        self._busy = taken is not None
+        gathers = self._gathers(limit)
+        taken = None if gathers else self._merge.take(limit)
+        self._busy = taken is not None or gathers
         self.readings.stages["decode"].add(self._host.monotonic() - begun)
         return taken
 
-    def _fold_batch(self, taken: Taken) -> Generator[Wait, None, tuple[Batch, Outputs]]:
+    def _gathers(self, limit: int) -> bool:
+        """Whether few records have come and the commit before them has no answer yet.
+
+        Folded now they would wait for it all the same, and those that come in between for the batch after: at a low rate a
+        record then waits for two commits and a half on average instead of one and a half.
+        """
+        pending = self._in_flight is not None and not self._in_flight.future.done()
+        return pending and 0 < self._merge.buffered < limit * GATHER
+
+    def _fold_batch(self, taken: Taken) -> Generator[Wait, None, tuple[Batch | RawBatch, Outputs]]:
         """Fold; when a learner raises, recover and fold again without what it could not learn."""
         batch = taken.batch
         while True:
-            begun = self._host.monotonic()
             try:
-                outputs = self._fold.step(batch)
+                outputs = self._timed(self._fold.stages(batch))
             except LearnFailure as failure:
                 self.readings.say(f"{failure}; the state is recovered without it")
                 batch = replace(batch, skips=(*batch.skips, failure.skip))
@@ -265,8 +293,24 @@ class Task:
                 self._merge.decode_with(self._fold)
                 self.readings.phase = "running"
             else:
-                self.readings.stages["step"].add(self._host.monotonic() - begun)
                 return batch, outputs
+
+    def _timed(self, work: Generator[StageName, None, Outputs]) -> Outputs:
+        """Drive a fold to its end; the clock that it does not know is looked at wherever it halts."""
+        monotonic = self._host.monotonic
+        spent: dict[StageName, float] = {}
+        at = monotonic()
+        while True:
+            try:
+                stage = next(work)
+            except StopIteration as done:
+                spent["step"] += monotonic() - at
+                for stage, seconds in spent.items():
+                    self.readings.stages[stage].add(seconds)
+                outputs: Outputs = done.value
+                return outputs
+            before, at = at, monotonic()
+            spent[stage] = spent.get(stage, 0.0) + at - before
 
     def _commit(self, entry: Entry, outputs: Outputs) -> None:
         log, host, stage = self._log, self._host, self.readings.stages["commit"]
@@ -325,7 +369,8 @@ class Task:
         self._fenced_at = [at for at in self._fenced_at if now - at < settings.fenced_window_s] + [now]
         if len(self._fenced_at) > settings.fenced_max:
             raise OwnedOutside(
-                f"task {self.number} is owned by somebody outside the group (our token {self.readings.token}): {error.message}",
+                f"task {self.number} is owned by {self._owner}, somebody outside the group (our token "
+                f"{self.readings.token}): {error.message}",
                 error.hint
                 or "another worker uses this pipeline's name with another group: stop it, or rename one of them",
             )

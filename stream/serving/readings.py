@@ -7,6 +7,9 @@ from stream.runtime.readings import TaskReadings
 from stream.runtime.worker import Worker
 from stream.serving.metrics import Sample
 
+FIELDS_MAX = 100
+"""Unknown fields that are told by name: producers choose how many there are."""
+
 
 class WorkerReadings:
     """What ``/healthz``, ``/readyz`` and ``/metrics`` tell of a worker.
@@ -54,6 +57,10 @@ class WorkerReadings:
             yield count("alarms", value, "Alarms by detector (or frozen learner).", detector=name)
         for name, value in sorted(dict(task.counts).items()):
             yield count("counted", value, "Records dropped or met, by what they were.", what=name)
+        for name, value in sorted(dict(task.unknown_fields).items())[:FIELDS_MAX]:
+            yield count(
+                "unknown_fields", value, "Events looked at (one in a thousand) with a field unknown.", field=name
+            )
         for name, stage in task.stages.items():
             yield count("stage_seconds", stage.seconds, "Seconds spent in a stage of the work.", stage=name)
             yield count("stage_runs", stage.count, "How often a stage was run.", stage=name)

@@ -40,6 +40,7 @@ _NAMES = {
 _CREATED = ("predictions", "alarms", "rejects", "journal")
 _JOURNAL_CONFIG = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 _IN_FLIGHT = 10_000
+_COORDINATOR_S = 15.0
 
 
 def translate(settings: Mapping[str, object]) -> dict[str, Any]:
@@ -199,8 +200,16 @@ class ControlPlane:
 
     def members(self, group: str) -> list[Member]:
         """Who is in the group now."""
+        deadline_s = time.monotonic() + _COORDINATOR_S
         with self._said(f"asking for group {group}"):
-            found = self._client.describe_groups([group])[group]
+            while True:
+                try:
+                    found = self._client.describe_groups([group])[group]
+                    break
+                except kafka.errors.KafkaError as failure:  # a coordinator that starts: kafka-python does not ask again
+                    if not failure.retriable or time.monotonic() > deadline_s:
+                        raise
+                    time.sleep(0.2)
         return [
             Member(
                 one["client_id"],

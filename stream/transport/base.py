@@ -37,6 +37,13 @@ class TaskLog(Protocol):
 
     inputs: tuple[Input, ...]
 
+    @property
+    def repeats(self) -> bool:
+        """Whether nothing but the journal's order tells owners apart (``at_least_once``): of the newest entry that counts
+        some outputs may be missing in the middle, and a former owner may have said more than counts. So it is said again.
+        """
+        ...
+
     def last(self) -> JournalItem | None:
         """The newest committed record of the journal, None when there is none. Allowed before ``fence``."""
         ...

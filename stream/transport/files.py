@@ -91,6 +91,8 @@ class FilesLog:
 class FilesTaskLog:
     """The one task of a log made of files. See base.py for what each method promises."""
 
+    repeats = False
+
     def __init__(self, inputs: tuple[Input, ...], sets: Sequence[FileSet], ledger: Ledger, lock: Lock) -> None:
         self.inputs = inputs
         self._ledger = ledger

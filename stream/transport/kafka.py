@@ -12,7 +12,7 @@ from typing import Literal
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from stream.errors import Fenced, LogMisfit
+from stream.errors import ConfigError, Fenced, LogMisfit
 from stream.records import Input
 from stream.transport.base import Assignment
 from stream.transport.kafka_client import (
@@ -50,13 +50,14 @@ class KafkaLog:
     delivery
         at_least_once: no transactions; repeated outputs are bit-identical, see DESIGN.
     group
-        Default ``headrace-<pipeline>``. With the task's number it is the transactional id.
+        Default ``headrace-<pipeline>``.
     transaction_timeout_ms
         After this the broker ends an open transaction of a worker that went silent.
     commit_deadline_s
         How long a commit is tried before LogUnavailable or InDoubt.
     session_timeout_ms
-        After this silence the group gives this worker's tasks to others (librdkafka's 45 s would be the takeover time).
+        After this silence the group gives this worker's tasks to others. Default: what the settings say, else 10 s
+        (librdkafka's 45 s would be the takeover time).
     request_timeout_s
         How long the questions about topics may go unanswered.
 
@@ -79,17 +80,18 @@ class KafkaLog:
         group: str | None = None,
         transaction_timeout_ms: int = 60_000,
         commit_deadline_s: float = 30.0,
-        session_timeout_ms: int = 10_000,
+        session_timeout_ms: int | None = None,
         request_timeout_s: float = REQUEST_S,
     ) -> None:
         self.topics = topics
         self.partitioning = partitioning
         self.delivery = delivery
+        self.pipeline = pipeline
         self.group = group or f"headrace-{pipeline}"
         self.settings = Settings(settings, f"headrace-{pipeline}")
         self._transaction_timeout_ms = transaction_timeout_ms
         self._commit_deadline_s = commit_deadline_s
-        self._session_timeout_ms = session_timeout_ms
+        self._session_timeout_ms = _session_ms(settings) if session_timeout_ms is None else session_timeout_ms
         self._request_timeout_s = request_timeout_s
         self._facts = self._describe()
         self.partitions = self._facts[topics.events].partitions
@@ -201,6 +203,7 @@ class KafkaLog:
 
     def open(self, task: int) -> KafkaTaskLog:
         if not 0 <= task < self.partitions:
+            self.check_topics()  # it says what became of them
             raise LogMisfit(f"{self.topics.events} has {self.partitions} partitions; there is no task {task}")
         writer = Writer(
             self.settings,
@@ -213,8 +216,8 @@ class KafkaLog:
         return KafkaTaskLog(self, task, self._inputs(task), writer)
 
     def transactional_id(self, task: int) -> str:
-        """Static per task: a successor's ``fence`` ends what this one left open."""
-        return f"{self.group}-{task}"
+        """Static per task: a successor's ``fence`` ends what this one left open, of whatever group that one is."""
+        return f"headrace-{self.pipeline}-{task}"
 
     def _inputs(self, task: int) -> tuple[Input, ...]:
         events = Input("events", self.topics.events, task)
@@ -268,3 +271,11 @@ class KafkaLog:
             member.close()
         with self._guard:
             self._owned.clear()
+
+
+def _session_ms(settings: Mapping[str, object]) -> int:
+    """Raises ConfigError: librdkafka itself would take ``10s`` for 10 ms."""
+    told = str(settings.get("session.timeout.ms", 10_000))
+    if not (told.isascii() and told.isdigit()):
+        raise ConfigError(f"kafka: session.timeout.ms is a number of milliseconds, not {told!r}")
+    return int(told)

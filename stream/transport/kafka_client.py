@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from stream.errors import ConfigError, Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
+from stream.errors import (
+    RESHARD,
+    ConfigError,
+    Fenced,
+    LogError,
+    LogMisfit,
+    LogUnavailable,
+    OutputTooLarge,
+    RecordsGone,
+)
 from stream.records import OutputName
 
 REQUEST_S = 30.0
@@ -256,7 +265,7 @@ def compare(former: Mapping[str, TopicFacts], now: Mapping[str, TopicFacts]) -> 
         if facts.partitions != former[name].partitions:
             raise LogMisfit(
                 f"topic {name} had {former[name].partitions} partitions, now {facts.partitions}",
-                "a partition is a task with its own models: go back to that count, or `headrace restart CONFIG`",
+                f"{RESHARD}; make all topics of the pipeline that wide (`headrace topics check CONFIG`) and {START_OVER}",
             )
 
 

@@ -13,7 +13,7 @@ from confluent_kafka import Message, TopicPartition
 from stream.errors import Fenced, LogError, RecordsGone
 from stream.records import OUTPUTS, Input, OutputName, Outputs, Positions, Records, Span
 from stream.transport.base import Fetched, JournalItem
-from stream.transport.kafka_client import Deadline
+from stream.transport.kafka_client import START_OVER, Deadline
 from stream.transport.kafka_reader import Reader, Rereader, newest_seq
 from stream.transport.kafka_source import Source, out_of_range
 from stream.transport.kafka_writer import Writer
@@ -29,6 +29,7 @@ class KafkaTaskLog:
 
     def __init__(self, log: "KafkaLog", task: int, inputs: tuple[Input, ...], writer: Writer) -> None:
         self.inputs = inputs
+        self.repeats = log.delivery == "at_least_once"
         self._log = log
         self._task = task
         self._writer = writer
@@ -43,8 +44,17 @@ class KafkaTaskLog:
     # Journal and outputs
 
     def last(self) -> JournalItem | None:
-        message: Message | None = self._reader.newest(self._log.topics.journal, self._task, fenced=self._fenced)
-        return None if message is None else JournalItem(message.offset() or 0, message.value() or b"")
+        journal = self._log.topics.journal
+        message: Message | None = self._reader.newest(journal, self._task, fenced=self._fenced)
+        if message is not None:
+            return JournalItem(message.offset() or 0, message.value() or b"")
+        low, _ = self._reader.bounds(journal, self._task, committed=not self._fenced)
+        if low > 0:  # not new: what was done so far would be done again
+            raise RecordsGone(
+                f"cannot rebuild: the journal {journal}/{self._task} is empty, its records before offset {low} were deleted",
+                START_OVER,
+            )
+        return None
 
     def entries(self, start: int) -> Iterator[JournalItem]:
         return self._reader.entries(self._log.topics.journal, self._task, start, fenced=self._fenced)

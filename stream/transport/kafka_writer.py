@@ -5,6 +5,7 @@ between. Not here: whether a task is still ours (kafka.py) and what is written (
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -13,11 +14,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from stream.errors import Fenced, InDoubt, LogError, LogUnavailable, OutputTooLarge
 from stream.records import OutputRecords, Outputs
 from stream.transport.kafka_client import TIMED_OUT, Deadline, KafkaTopics, Settings, Watcher, kafka_error
+from stream.transport.kafka_patience import Patience
 
 Delivery: TypeAlias = Literal["exactly_once", "at_least_once"]
 
 _MEMBERSHIP_LOST = {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID}
 _ABORT_S = 5.0
+_OFFSETS_S = 3.0
+"""Of a call that takes milliseconds. A broker that is only slow costs a recovery, which costs no results."""
 
 
 def producer_settings(
@@ -28,8 +32,10 @@ def producer_settings(
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",  # as Java and kafka-python; partitions are always named here
-        "linger.ms": 0,
-        "retry.backoff.ms": 2,  # back to back, a commit waits for the markers of the one before: 100 ms by default
+        "linger.ms": 5,  # a flush and a commit wait for nothing; with 0 the sender wakes for a few records: 0.4 µs each
+        # Back to back, a transaction waits for the markers of the one before, 1 to 5 ms: librdkafka would look every 100.
+        "retry.backoff.ms": 1,
+        "retry.backoff.max.ms": 20,
         "queue.buffering.max.messages": 200_000,
         "queue.buffering.max.kbytes": 262_144,
     }
@@ -74,6 +80,8 @@ class Writer:
         self._watcher = Watcher()
         self._producer: Producer | None = None
         self._failed: list[tuple[KafkaError, str]] = []
+        self._patience = Patience()
+        self._journaled: int | None = None  # where this producer wrote last
 
     def fence(self) -> None:
         """A new producer; with transactions, what any other with this id left open is aborted and that one fenced."""
@@ -122,20 +130,23 @@ class Writer:
         journaled = -1
         try:
             # (1 is the batch itself, folded before any transaction is open.)
-            # 2. Begin; the journal entry, acknowledged before any output.
+            # 2. Begin; the inputs' offsets, with the membership: fences a stale one before it writes anything; positions
+            # are read from the journal. First, because the broker refuses whatever comes until the markers of the last
+            # transaction are written, and librdkafka tries offsets again after retry.backoff.ms, records after a fixed 20 ms.
             if self._transactions:
                 producer.begin_transaction()
+                if offsets and group is not None:
+                    self._retry(lambda left: self._give(producer, offsets, group, left), deadline)
+            # 3. The journal entry, acknowledged before any output.
             if entry is not None:
                 journaled = self._journal(producer, entry, deadline)
-            # 3. The outputs, each with its seq.
+                self._check_alone(journaled)
+            # 4. The outputs, each with its seq.
             for name, records in outputs.items():
                 self._produce(producer, self._topics.output(name), records, deadline)
             if not self._transactions:
                 self._flush(producer, deadline, "outputs")
                 return journaled
-            # 4. The inputs' offsets, with the membership: fences a stale one; positions are read from the journal.
-            if offsets and group is not None:
-                self._retry(lambda left: producer.send_offsets_to_transaction(list(offsets), group(), left), deadline)
         except (KafkaException, SystemError) as failure:
             raise self._give_up(kafka_error(failure), outputs) from failure
         except LogError:
@@ -147,6 +158,24 @@ class Writer:
         except (KafkaException, SystemError) as failure:
             raise self._doubt(kafka_error(failure), outputs) from failure
         return journaled
+
+    def _give(
+        self, producer: Producer, offsets: Sequence[TopicPartition], group: Callable[[], object], left: float
+    ) -> None:
+        """With patience: of all calls this is the one that may hang."""
+        work = partial(producer.send_offsets_to_transaction, list(offsets), group(), left)
+        self._patience.call(work, min(left, _OFFSETS_S), f"task {self._task}, giving offsets to the transaction")
+
+    def _check_alone(self, journaled: int) -> None:
+        """Without transactions nothing fences: that somebody else wrote shows in the offset, before an output is sent.
+
+        Whose entries count then, ours or theirs, the journal says. Raises InDoubt.
+        """
+        before, self._journaled = self._journaled, journaled
+        if not self._transactions and before is not None and journaled != before + 1:
+            raise InDoubt(
+                f"task {self._task}: somebody else wrote to the journal between offsets {before} and {journaled}"
+            )
 
     def _journal(self, producer: Producer, entry: bytes, deadline: Deadline) -> int:
         reports: list[tuple[KafkaError | None, int]] = []
@@ -164,21 +193,28 @@ class Writer:
     def _produce(self, producer: Producer, topic: str, records: OutputRecords, deadline: Deadline) -> None:
         # Within a transaction a failed send fails the commit, so nothing needs a report of its own.
         report = None if self._transactions else self._reporter(topic)
-        further = records.headers
-        seq = records.first_seq
-        for index, (key, value) in enumerate(zip(records.keys, records.values, strict=True)):
-            headers: dict[str, bytes] = {"seq": b"%d" % (seq + index)}
-            if further is not None:
-                headers |= further[index]
-            while True:
-                try:
-                    # by position, headers as a dict: 0.8 µs, against 1.1 by keyword and as a list
-                    producer.produce(topic, value, key, self._task, report, report, 0, headers)  # type: ignore[arg-type]
-                    break
-                except BufferError:
-                    producer.poll(0.01)
-                    if deadline.passed:
-                        raise LogUnavailable(f"{topic}/{self._task}: the producer's queue stays full") from None
+        produce, task, first, further = producer.produce, self._task, records.first_seq, records.headers
+        seqs = [b"%d" % seq for seq in range(first, first + len(records))]
+        headers: dict[str, bytes] = {}
+        start = 0
+        while True:
+            try:
+                if further is not None:
+                    for place in range(start, len(seqs)):
+                        headers = {"seq": seqs[place], **further[place]}
+                        produce(topic, records.values[place], records.keys[place], task, report, report, 0, headers)  # type: ignore[arg-type]
+                    return
+                # One dict for all, for it is copied at once; by position, nothing else in the loop: 0.6 µs, against 1.1 by
+                # keyword with headers as a list.
+                rest = zip(records.keys[start:], records.values[start:], seqs[start:], strict=True)
+                for key, value, headers["seq"] in rest:
+                    produce(topic, value, key, task, report, report, 0, headers)  # type: ignore[arg-type]
+                return
+            except BufferError:
+                start = int(headers["seq"]) - first  # of the one that found no place
+                producer.poll(0.01)
+                if deadline.passed:
+                    raise LogUnavailable(f"{topic}/{self._task}: the producer's queue stays full") from None
 
     def _reporter(self, topic: str) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, _: Message) -> None:
@@ -238,10 +274,12 @@ class Writer:
             self.drop()
 
     def _abort(self) -> bool:
-        assert self._producer is not None
+        producer = self._producer
+        if producer is None:
+            return False  # the task was taken away meanwhile, and closed by another thread
         try:
-            self._producer.purge()
-            self._producer.abort_transaction(_ABORT_S)
+            producer.purge()
+            producer.abort_transaction(_ABORT_S)
         except KafkaException:
             return False  # the next fence ends it
         return True
@@ -279,6 +317,7 @@ class Writer:
 
     def drop(self) -> None:
         """Forget the producer and what it had not sent. Idempotent."""
-        producer, self._producer = self._producer, None
+        self._patience.close()
+        producer, self._producer, self._journaled = self._producer, None, None
         if producer is not None:
             producer.purge()

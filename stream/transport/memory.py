@@ -249,6 +249,8 @@ class MemoryTaskLog:
     After a Crash every call but ``close`` raises Crash again: a process that ended does nothing more.
     """
 
+    repeats = False
+
     def __init__(self, broker: MemoryBroker, store: TaskStore, inputs: tuple[Input, ...]) -> None:
         self.inputs = inputs
         self._broker = broker

@@ -119,7 +119,7 @@ def test_only_forward(store, task, save, token, position, advanced):
 def test_positions_are_numbers(store, task, save):
     """Position 10 is after 9 (and not before it, as text is), also beyond 32 bits."""
     assert [save(position) for position in (9, 10, 2**40, 2**40 + 1)] == [True] * 4
-    assert next(iter(store.heads(task))) == b"head %d" % (2**40 + 1)
+    assert list(store.heads(task)) == [b"head %d" % (2**40 + 1), b"head %d" % 2**40, b"head 10"]
 
 
 def test_a_head_without_its_pieces_is_refused(store, task, save):
@@ -188,6 +188,16 @@ def test_a_pin_let_go_goes_at_the_next_advance(store, task, save):
     save(6)
     assert list(store.heads(task)) == [b"head 6", b"head 5", b"head 4"]
     assert store.missing(task, [digest_of(b"first")])
+
+
+def test_letting_one_go_keeps_the_others(store, task, save):
+    """Unpinning names one checkpoint."""
+    save(1)
+    save(2)
+    store.pin(task, 1, "one")
+    store.pin(task, 2, "two")
+    store.pin(task, 1, None)
+    assert store.pins(task) == {"two": 2}
 
 
 def test_pins_are_listed(store, task, save):

@@ -1,16 +1,20 @@
 """The compiled chain is River's chain, to the bit."""
 
+import decimal
+import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from river import linear_model, optim, preprocessing
 
+from learners import compiled
 from learners.base import Program
-from learners.compiled import ScaledLogisticRegression
+from learners.compiled import ScaledLogisticRegression, sure_root
 from learners.conformance import Table, check, synthetic
 from learners.river import RiverLearner
 
@@ -78,8 +82,8 @@ def scores_of(learner, rows, work):
     return scores
 
 
-def assert_bits(rows, work, compiled, expected):
-    ours, theirs = scores_of(compiled, rows, work), scores_of(expected, rows, work)
+def assert_bits(rows, work, own, expected):
+    ours, theirs = scores_of(own, rows, work), scores_of(expected, rows, work)
     assert (ours.view(np.int64) == theirs.view(np.int64)).all()
     assert len(np.unique(ours)) > len(ours) // 6  # they say something
 
@@ -116,6 +120,57 @@ def test_weights_of_labels_are_weights_of_the_gradient():
     """A label of weight three moves the weights as River's ``w=3`` does."""
     rows = Sparse(features(3_000))
     assert_bits(rows, program(3_000, (0, 20), weights=True), ScaledLogisticRegression(), river())
+
+
+def hard_variances(count, *, seed=9):
+    """Variances whose roots lie within some hundredths of a place of the middle between two floats, and any others."""
+    generator = np.random.default_rng(seed)
+    root = 1.0 + generator.random(count)
+    middle = root * np.nextafter(root, 3.0) + generator.integers(-2, 3, count) * 2.0**-52
+    around_1 = 1.0 + generator.integers(-500, 500, count) * 2.0**-52
+    anywhere = generator.integers(1, 0x7FE0_0000_0000_0000, count).view(np.float64)
+    powers = 2.0 ** generator.integers(-1074, 1023, count)
+    scale = 4.0 ** generator.integers(-500, 500, count)
+    rest = np.array([0.0, 5e-324, 2.0**-1022, 1e-270, 1e270, 1.7e308])
+    return np.concatenate([middle, middle * scale, around_1, around_1 * scale, anywhere, powers, rest])
+
+
+def test_deviations_are_pythons_powers_to_the_bit():
+    """A label so late that it changes no variance, with weights of 0 and a rate of 2: each weight becomes 1 / deviation, scaled."""
+    variances = hard_variances(20_000)
+    value = np.ldexp(1.0, np.frexp(variances)[1] // 2)
+    learner = ScaledLogisticRegression(2.0)
+    zeros = np.zeros(len(variances))
+    arrays = [np.full(len(variances), 1 << 62), zeros, variances, zeros, np.zeros(2)]
+    names = [f"f{j}" for j in range(len(variances))]
+    learner.load({"arrays": json.dumps(names).encode() + b"\n" + b"".join(array.tobytes() for array in arrays)})
+    work = Program(*(np.array([one], kind) for one, kind in zip((1, 0, 0, 1, np.nan, 1), "Biqddd", strict=True)), ())
+    learner.run(SimpleNamespace(names=tuple(names), matrix=lambda: value[None]), work, 0, 1, np.empty((1, 1)))
+    (chunk,) = (content for _, content in learner.dump(-1))
+    _, means, after, weights = np.frombuffer(chunk.partition(b"\n")[2], np.float64)[:-2].reshape(4, -1)
+    expected = (value - means) / np.array([variance**0.5 for variance in after.tolist()])
+    assert (weights.view(np.int64) == expected.view(np.int64)).all()
+
+
+def test_roots_are_sure_only_with_a_power_that_rounds_well():
+    """A libm that is a tenth of a place off is noticed, in either direction; then only its own power is used."""
+
+    def off_by(places):
+        def power(x, _):
+            exact = decimal.Decimal(x).sqrt(decimal.Context(prec=40))
+            return float(exact + decimal.Decimal(places * math.ulp(math.sqrt(x))))
+
+        return power
+
+    assert sure_root(off_by(0.0)) > 0.0
+    assert (sure_root(off_by(0.1)), sure_root(off_by(-0.1))) == (-1.0, -1.0)
+
+
+def test_without_sure_roots_the_answers_are_the_same(monkeypatch):
+    """The way of a machine whose libm rounds otherwise."""
+    monkeypatch.setattr(compiled, "sure_root", lambda: -1.0)
+    rows = Sparse(features(3_000, missing=0.1))
+    assert_bits(rows, program(3_000, (0, 20)), ScaledLogisticRegression(), river())
 
 
 def test_it_passes_the_conformance_checks():

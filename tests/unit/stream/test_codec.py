@@ -446,3 +446,18 @@ def test_nested_fields_are_unknown_to_open_features():
 def test_the_examples_run():
     """Those in the docstrings."""
     assert doctest.testmod(codec).failed == 0
+
+
+@pytest.mark.parametrize("stamp", [2**63 - 1, -(2**62), -(2**63), 253_402_300_800_000])
+def test_a_timestamp_that_is_in_no_calendar_is_refused_where_it_is_the_time(stamp):
+    """A producer sets it to any 64 bits; a field with such a time would be refused too."""
+    records = Records(
+        [0, 1, 2, 3], [5, stamp, 6, stamp], [None] * 4, [b'{"id": 1, "y": 1}', b'{"id": 2, "y": 1}', b"{", None]
+    )
+    events = EventDecoder(EventSpec(id="id", features=()), Limits(), Target("binary")).decode(records)
+    labels = LabelDecoder(LabelSpec(id="id", value="y"), Limits(), Target("binary")).decode(records)
+    for decoded in (events, labels):
+        assert decoded.ids == ["1", "", "", ""]
+        assert decoded.times_ms == [5, NO_TIME, NO_TIME, NO_TIME]
+        assert [reject.reason for reject in decoded.rejects.values()] == ["out_of_range", "decode"]
+        assert decoded.tombstones == {3}

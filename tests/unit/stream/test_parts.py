@@ -156,6 +156,14 @@ def test_allowed_at_any_depth() -> None:
         construct({LOGISTIC: {"optimizer": {"subprocess.Popen": ["true"]}}}, allow=("river",))
 
 
+def test_what_an_admitted_module_only_imported_is_named_by_its_home() -> None:
+    """The message says where that is, and that one's own part may be named there."""
+    with pytest.raises(ConfigError, match="of collections; allowed are river") as refused:
+        construct("river.utils.rolling.collections.deque", allow=("river",))
+    assert refused.value.hint is not None
+    assert "by the module that defines it" in refused.value.hint
+
+
 def test_an_import_happens_only_when_named() -> None:
     """A refused package is not even imported."""
     with pytest.raises(ConfigError):

@@ -630,23 +630,39 @@ class Ticks:
 
 
 def test_in_line_when_it_was_cheap_forked_when_it_was_not(make):
-    """Decided by how long the last serialising took; at first nobody knows, so forked."""
+    """Decided by the processor time of the last serialising; at first nobody knows, so forked."""
     ticks = Ticks()
-    checkpointer = make(fork=None, monotonic=ticks, inline_ms=20)
+    checkpointer = make(fork=None, processor_time=ticks, inline_ms=20)
     part, ways = Table(a=0), []
     for records, step in enumerate([0.0, 0.0, 0.001, 0.1, 0.1, 0.0, 0.0], start=1):
         ticks.step = step
         part.set("a", records, records)
         ways.append(save(checkpointer, {"model": part}, records).forked)
-    # The first is whole, the second the first of changes: each forks once; a dear one in line makes the next one fork.
-    assert ways == [True, True, False, False, True, True, False]
+    # Changes are as cheap as the whole was, or cheaper; a dear one in line makes the next one fork.
+    assert ways == [True, False, False, False, True, True, False]
+
+
+def test_first_changes_fork_when_the_whole_was_dear(make):
+    """Nobody knows yet that they are cheap."""
+    ticks = Ticks()
+    ticks.step = 0.1
+    checkpointer = make(fork=None, processor_time=ticks)
+    assert [save(checkpointer, {"model": Table(a=records)}, records).forked for records in (1, 2)] == [True, True]
+
+
+def test_the_clock_on_the_wall_does_not_make_it_fork(make):
+    """A machine that is busy with others makes no work of ours dear."""
+    ticks = Ticks()
+    ticks.step = 9.0
+    checkpointer = make(fork=None, monotonic=ticks, processor_time=lambda: 0.0)
+    assert [save(checkpointer, {"model": Table(a=records)}, records).forked for records in (1, 2)] == [True, False]
 
 
 def test_without_fork_all_is_in_line(make):
     """``fork=False`` is obeyed whatever it costs."""
     ticks = Ticks()
     ticks.step = 9.0
-    checkpointer = make(fork=False, monotonic=ticks)
+    checkpointer = make(fork=False, processor_time=ticks)
     assert [save(checkpointer, state(), records).forked for records in (1, 2, 3)] == [False] * 3
 
 

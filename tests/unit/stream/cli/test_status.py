@@ -43,7 +43,7 @@ def test_what_is_committed(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     """The newest entry, positions and outputs are those of the journal."""
     found = told(path, capsys)
     assert found["outputs"] == {"predictions": 3, "alarms": 0, "rejects": 0}
-    assert found["tasks"] == [{"task": 0, "owner": None, "behind": None, "entry": 1, "positions": [1]}]
+    assert found["tasks"] == [{"task": 0, "owner": None, "behind": None, "entry": 0, "positions": [1]}]
 
 
 def test_who_works(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

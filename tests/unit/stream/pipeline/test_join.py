@@ -55,8 +55,7 @@ def test_of_two_different_labels_the_first_wins_where_so_configured():
     ((_, key, value, headers),) = one.said["rejects"]
     assert (key, value) == (b"key-1", second)
     assert headers["reason"] == b"label_conflict"
-    assert b"1.0" in headers["error"]
-    assert b"0.0" in headers["error"]
+    assert headers["error"] == b"event e1 has label true, this says false"
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"labels", b"0", b"1")
 
 
@@ -68,7 +67,16 @@ def test_of_two_different_labels_the_last_wins_where_so_configured():
     assert seen.learned == [(1.0, True), (1.0, False)]
     assert one.counts["labels_replaced"] == 1
     assert one.counts["labels_duplicate"] == 1
-    assert one.reasons == []
+
+
+def test_the_label_that_the_last_one_replaces_is_a_reject():
+    """With both values and the place of the record that replaces it, and without a body: that record was not refused."""
+    one = lab(conflict="last")
+    one.feed([event(1, 0), label(1, 1, True), label(1, 2, False)])
+    ((_, key, value, headers),) = one.said["rejects"]
+    assert (key, value) == (b"key-1", b"")
+    assert (headers["reason"], headers["topic"], headers["offset"]) == (b"label_conflict", b"labels", b"1")
+    assert headers["error"] == b"event e1 had label true, this says false and counts from here on"
 
 
 def test_a_label_after_the_wait_is_refused():
@@ -312,3 +320,22 @@ def test_an_event_may_come_after_its_own_labels_wait():
     one.feed([event(0, 0), label(1, 0), event(2, HOUR), event(1, HOUR + 1), label(1, HOUR + MINUTE)])
     assert one.reasons == ["label_orphan"]
     assert seen.learned == [(1.0, True)]
+
+
+# --- what a refused label must not do ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([event(1, 0), event(2, 10 * DAY), label(1, 10 * DAY, "zebra")], "label_late"),
+        ([event(1, 0), label(1, 1, "x"), label(1, 2, "zebra")], "label_conflict"),
+    ],
+)
+def test_a_refused_label_brings_no_class(records, reason):
+    """Whoever may send labels must not fill the classes with those that are refused."""
+    bayes = {"bayes": "river.naive_bayes.GaussianNB"}
+    labels = {**LABELS, "classes": ["x"], "new_classes": True}
+    one = Lab(config(problem="multiclass", labels=labels, learners=bayes, time_jump_max="1000d")).feed(records)
+    assert one.reasons == [reason]
+    assert one.fold.state.join.classes == ["x"]

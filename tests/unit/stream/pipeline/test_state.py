@@ -5,6 +5,7 @@ import random
 import pytest
 
 from stream.build_fold import build_fold
+from stream.pipeline.state import Roles
 from tests.harness import config
 from tests.simulation.lab import EVENT, LABEL, Lab, alive, canonical, dumped, event, label, load
 
@@ -130,3 +131,9 @@ def test_what_is_no_longer_needed_goes(rules):
     assert len(rows._blocks) < 20
     assert len(rows._stamps) < 40
     assert len([key for key in alive(one.fold) if key[0] == "join"]) < 50
+
+
+def test_roles_are_told_in_one_order():
+    """Which of two learners failed first within a batch depends on where it was cut; the state must not."""
+    one, other = Roles("a", {"b": "x", "a": "y"}, {"b": 1, "a": 2}), Roles("a", {"a": "y", "b": "x"}, {"a": 2, "b": 1})
+    assert repr(list(one.dump(-1))) == repr(list(other.dump(-1)))

@@ -9,6 +9,7 @@ import pytest
 from stream.checkpoints.memory import MemoryStore
 from stream.errors import JournalBroken, RecordsGone, StoreUnavailable
 from stream.records import Entry, decode_journal
+from stream.runtime.recovery import Recovery
 from stream.transport.memory import Fault, MemoryBroker
 from tests.harness import Crash, Service, config, dumps
 from tests.simulation.lab import HOUR, recovered, settled
@@ -150,6 +151,39 @@ def test_a_zombie_is_fenced_and_says_nothing(turns):
     assert zombie._living == {}
     owner.run()
     check(one)
+
+
+def test_who_was_taken_over_before_it_recovered_saves_nothing(monkeypatch):
+    """It has folded what its successor wrote; a checkpoint of that under its own token would make the rest of it void."""
+
+    def events(first, count):
+        return dumps(
+            {"id": f"e{i}", "card": "c", "time": i * HOUR, "a": i % 7, "b": 1.0, "y": i % 4 < 2}
+            for i in range(first, first + count)
+        )
+
+    broker = MemoryBroker({"events": 1})
+    broker.append("events", events(0, 30))
+    one = Service(config(labels={"field": "y"}), broker, batch_records=10, checkpoint_records=1000)
+    owner, zombie, run = one.worker(), one.worker(), Recovery.run
+    owner._ends = zombie._ends = False
+
+    def taken_over(recovery):
+        monkeypatch.undo()
+        turn(owner, 20)
+        return run(recovery)
+
+    monkeypatch.setattr(Recovery, "run", taken_over)
+    turn(zombie, 6)
+    assert any("claimed the task meanwhile" in message for message in zombie.readings()[0].messages)
+    zombie.stop()
+    turn(zombie, 9)
+    broker.append("events", events(30, 20))
+    turn(owner, 9)
+    owner._living.clear()  # killed
+    broker.append("events", events(50, 10))
+    one.run()
+    assert [record.seq for record in one.raw()] == list(range(60))
 
 
 def test_two_workers_take_turns():

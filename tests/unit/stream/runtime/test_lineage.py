@@ -52,9 +52,9 @@ class Story:
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"learners": {"logistic": [*LOGISTIC[:1], {LOGISTIC[1]: {"l2": 0.1}}]}}, "answers.learners.logistic"),
-        ({"labels": {**LABELS, "conflict": "first", "wait": "3d"}}, "answers.labels.wait"),
-        ({"predictions": {"threshold": 0.7}}, "answers.predictions.threshold: 0.5 -> 0.7"),
+        ({"learners": {"logistic": [*LOGISTIC[:1], {LOGISTIC[1]: {"l2": 0.1}}]}}, "    learners.logistic"),
+        ({"labels": {**LABELS, "conflict": "first", "wait": "3d"}}, "    labels.wait"),
+        ({"predictions": {"threshold": 0.7}}, "    predictions.threshold: 0.5 -> 0.7"),
         ({"events": {"topic": "events", "id": "id", "key": "card", "time": "time", "features": ["a"]}}, "features"),
     ],
 )

@@ -1,12 +1,15 @@
 """A worker and its tasks: gained, lost in the middle, gained again, stopped, failing."""
 
+from concurrent.futures import Future
+
 import pytest
 
 from stream.checkpoints.memory import MemoryStore
 from stream.errors import CheckpointError, OwnedOutside, RecordsGone, StoreUnavailable
+from stream.records import Entry, decode_journal
 from stream.runtime.saves import Cadence
 from stream.transport.memory import MemoryBroker
-from tests.harness import Service, config, dumps
+from tests.harness import InlineHost, Service, config, dumps
 from tests.simulation.lab import HOUR, recovered, settled
 
 N, TASKS = 60, 3
@@ -163,3 +166,60 @@ def test_a_checkpoint_that_grows_too_old_stops_the_worker():
     other.run()
     assert [len(other.raw(task=number)) for number in range(TASKS)] == [N] * TASKS
     assert all(readings.checkpoint_failures > 0 for readings in other.readings)
+
+
+class SlowHost(InlineHost):
+    """What is submitted is done, and answers only after so many waits."""
+
+    ANSWER = 4
+
+    def __init__(self):
+        super().__init__()
+        self.pending = []
+
+    def submit(self, lane, work):
+        future = Future()
+        self.pending.append([self.ANSWER, super().submit("", work), future])
+        return future
+
+    def wait(self, futures, timeout_s):
+        super().wait(futures, timeout_s)
+        for one in self.pending:
+            one[0] -= 1
+        while self.pending and self.pending[0][0] <= 0:
+            _, done, future = self.pending.pop(0)
+            if (error := done.exception()) is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(done.result())
+
+
+def test_few_records_wait_for_the_commit_in_flight_and_go_into_one_batch(monkeypatch):
+    """One comes with each turn, and a commit takes some: none waits for more than the one that is in flight."""
+    monkeypatch.setattr("tests.harness.InlineHost", SlowHost)
+    broker = MemoryBroker({"events": 1})
+    one = Service(config(labels={"field": "y"}), broker, batch_records=1000)
+    worker = one.worker()
+    worker._ends = False
+    turn(worker, 40)
+    came, begun = {}, {}
+    for number in range(60):
+        if number < 40:
+            event = {"id": str(number), "card": "c", "time": number, "a": 1.0, "b": 2.0, "y": True}
+            came[broker.append("events", dumps([event]))] = number
+        turn(worker, 1)
+        for value in broker.task("test", 0).journal:
+            if isinstance(entry := decode_journal(value), Entry):
+                begun |= {offset: number for offset in range(entry.positions[0]) if offset not in begun}
+    waited = [begun[offset] - turned for offset, turned in came.items()]
+    assert max(waited) <= SlowHost.ANSWER + 2  # turns in which it polls and folds
+
+
+def test_a_slow_stream_is_saved_before_its_records_are_deleted():
+    """However few records there are since the last checkpoint: what a recovery needs must not outlive its retention."""
+    one = service(checkpoints=Cadence(10**9, age_max_s=0.0))
+    one.run()
+    assert all(readings.checkpoints > 1 for readings in one.readings)
+    other = service(checkpoints=Cadence(10**9))
+    other.run()
+    assert all(readings.checkpoints == 1 for readings in other.readings)

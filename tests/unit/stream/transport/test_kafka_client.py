@@ -4,6 +4,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from stream.errors import ConfigError, Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
+from stream.transport.kafka import KafkaLog
 from stream.transport.kafka_client import KafkaTopics, Settings, TopicFacts, Watcher, compare, describe, kafka_error
 from stream.transport.kafka_reader import seq_of
 from stream.transport.kafka_writer import producer_settings
@@ -92,6 +93,13 @@ def test_a_wrong_setting_is_the_operators_mistake(wrong: dict[str, object]) -> N
     settings = Settings({"bootstrap.servers": "127.0.0.1:1", **wrong}, "client")
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         describe(settings, ["events"])
+
+
+def test_a_session_timeout_with_a_unit_is_the_operators_mistake() -> None:
+    """By the digits alone, as librdkafka reads it, a worker that is silent for 10 ms would lose its tasks."""
+    topics = KafkaTopics("e", None, "p", "a", "r", "j")
+    with pytest.raises(ConfigError, match=r"session\.timeout\.ms is a number of milliseconds, not '10s'"):
+        KafkaLog({"bootstrap.servers": "127.0.0.1:1", "session.timeout.ms": "10s"}, pipeline="p", topics=topics)
 
 
 def test_topics_are_compared_by_id_and_partitions() -> None:
