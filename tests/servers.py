@@ -73,6 +73,11 @@ class Server(ABC):
         return self._process.pid
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and neither stopped nor killed."""
+        return self._process is not None
+
+    @property
     def output(self) -> Path:
         """What the process wrote."""
         return self.directory / "output.log"
@@ -142,19 +147,37 @@ class Server(ABC):
 class KafkaServer(Server):
     """A broker without topics: ``bootstrap`` says where; ``bootstrap_sasl`` asks for SASL/PLAIN (``SASL_USER``).
 
-    ``properties`` are further broker settings, or other values for these.
+    ``properties`` are further broker settings, or other values for these. For each of ``proxy_ports`` there is one
+    more listener, on that of ``proxied_ports``, which sends its clients to that port: a proxy that listens there and
+    passes on to the proxied port stands between the broker and whoever starts with ``127.0.0.1:<proxy port>``.
     """
 
     name = "kafka"
 
-    def __init__(self, properties: Mapping[str, str] | None = None, *, heap_mb: int = 768) -> None:
+    def __init__(
+        self, properties: Mapping[str, str] | None = None, *, heap_mb: int = 768, proxy_ports: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self._heap_mb = heap_mb
         self._sasl_port, self._controller_port = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.bootstrap_sasl = f"127.0.0.1:{self._sasl_port}"
-        self._properties = self._defaults() | dict(properties or {})
+        self.proxied_ports = [free_port() for _ in proxy_ports]
+        self._properties = self._defaults() | self._proxied(proxy_ports) | dict(properties or {})
         self._jars = ""
+
+    def _proxied(self, proxy_ports: Sequence[int]) -> dict[str, str]:
+        given = {"listeners": self.proxied_ports, "advertised.listeners": proxy_ports}
+        changed = {
+            name: ",".join(
+                [self._defaults()[name], *(f"PROXIED{i}://127.0.0.1:{port}" for i, port in enumerate(ports))]
+            )
+            for name, ports in given.items()
+        }
+        name = "listener.security.protocol.map"
+        return changed | {
+            name: ",".join([self._defaults()[name], *(f"PROXIED{i}:PLAINTEXT" for i in range(len(proxy_ports)))])
+        }
 
     def _defaults(self) -> dict[str, str]:
         login = "org.apache.kafka.common.security.plain.PlainLoginModule"

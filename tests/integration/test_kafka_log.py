@@ -122,6 +122,13 @@ def test_a_worker_that_is_out_of_the_group_is_told_and_writes_nothing(kafka_log_
         task.commit(b"late", {}, (0, 0))
 
 
+def test_the_operators_session_timeout_is_heeded(kafka_log_factory: Factory) -> None:
+    """``session.timeout.ms`` under ``kafka:`` says how long a silent worker keeps its tasks; ten seconds without it."""
+    place = kafka_log_factory()
+    assert place.log(settings={"session.timeout.ms": "1500"})._session_timeout_ms == 1500
+    assert place.log()._session_timeout_ms == 10_000
+
+
 # A transaction
 
 
@@ -433,6 +440,8 @@ def test_a_recreated_topic_stops_the_task(kafka_log_factory: Factory) -> None:
     while place.topics.alarms in place.admin.list_topics(timeout=5).topics:
         assert time.monotonic() < deadline
     place.create(place.topics.alarms)
+    while place.topics.alarms not in place.admin.list_topics(timeout=5).topics:
+        assert time.monotonic() < deadline
     with pytest.raises(LogMisfit, match="was recreated"):
         log.open(0).fence()
 

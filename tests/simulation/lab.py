@@ -122,14 +122,14 @@ def canonical(value: object) -> object:
     return _walk(value, {})
 
 
-def _walk(value: object, seen: dict[int, int]) -> object:
+def _walk(value: object, seen: dict[int, tuple[int, object]]) -> object:
     if value is None or isinstance(value, (bool, int, str, bytes)):
         return value
     if isinstance(value, (float, np.generic)):
         return type(value).__name__, repr(value)
     if id(value) in seen:
-        return "seen", seen[id(value)]
-    seen[id(value)] = len(seen)
+        return "seen", seen[id(value)][0]
+    seen[id(value)] = len(seen), value  # held: what is made on the way and let go would give its id to the next
     if isinstance(value, np.ndarray):
         return "array", str(value.dtype), value.shape, value.tobytes()
     if isinstance(value, Mapping):
@@ -174,10 +174,10 @@ def recovered(service: Service, *, without_store: bool = False, task: int = 0) -
     return recovery.fold
 
 
-def settled(fold: Fold) -> object:
-    """A fold's state as it can be compared between runs that were cut, stopped and recovered in different places."""
-    chunks = dumped(fold)
-    join = dict(chunks["join", "join"])  # type: ignore[call-overload]
-    join["places"] = join["places"][:3]  # without the time at which to look again, which is only a shortcut
-    chunks["join", "join"] = join
-    return canonical(chunks)
+def settled(fold: Fold) -> dict[tuple[str, str], object]:
+    """A fold's state by part and chunk, as it can be compared between runs that were cut, stopped and recovered in different places."""
+    chunks = {(name, chunk): content for name, part in fold.parts() for chunk, content in part.dump(-1)}
+    join: Any = chunks["join", "join"]
+    # without the time at which to look again, which is only a shortcut
+    chunks["join", "join"] = {**join, "places": join["places"][:3]}
+    return {key: canonical(content) for key, content in chunks.items()}

@@ -10,7 +10,6 @@ import functools
 import os
 import random
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import pytest
@@ -20,119 +19,14 @@ from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.memory import MemoryStore
 from stream.errors import StoreUnavailable
 from stream.runtime.worker import Worker
-from stream.transport.memory import Fault, MemoryBroker
-from tests.harness import Crash, Service, config, dumps
+from stream.transport.memory import Fault
+from tests.harness import Crash, Service
 from tests.simulation.lab import recovered, settled
+from tests.simulation.oracle import balance
+from tests.simulation.world import World, world
 
 SEEDS = range(*map(int, os.environ.get("HEADRACE_SEEDS", "0:200").split(":")))
 OUTPUTS = ("predictions", "alarms", "rejects")
-
-OWN = {"topic": "labels", "id": "id", "value": "y", "time": "time", "wait": "60s", "park": "20s"}
-SOURCES: dict[str, dict[str, Any]] = {
-    "first wins": {**OWN, "conflict": "first"},
-    "last wins": {**OWN, "conflict": "last", "waiting_max": 15, "park_max": 3},
-    "assumed": {**OWN, "assume": {"value": 0, "after": "25s"}, "wait": "70s"},
-    "broadcast": {**OWN, "partitioning": "broadcast"},
-    "field": {"field": "y", "delay": "15s"},
-    "at once": {"field": "y"},
-}
-CHAIN = ["river.preprocessing.StandardScaler"]
-MISBEHAVING = {
-    "factory": "tests.unit.stream.pipeline.estimators:raises",
-    "parameters": {"limit": 2.0, "score_limit": 2.6},
-}
-PROBLEMS: dict[str, dict[str, Any]] = {
-    "binary": {
-        "logistic": [*CHAIN, "river.linear_model.LogisticRegression"],
-        "tree": {"river.tree.HoeffdingTreeClassifier": {"grace_period": 10}},
-        "misbehaving": MISBEHAVING,
-    },
-    "regression": {"line": [*CHAIN, "river.linear_model.LinearRegression"]},
-    "multiclass": {"bayes": "river.naive_bayes.GaussianNB"},
-    "anomaly": {"trees": {"river.anomaly.HalfSpaceTrees": {"seed": 1, "window_size": 10, "height": 3, "n_trees": 3}}},
-}
-
-
-@dataclass
-class World:
-    """What a seed says: settings, and the records of each partition."""
-
-    settings: Any
-    events: list[list[bytes | None]] = field(default_factory=list)
-    labels: list[list[bytes | None]] = field(default_factory=list)
-
-    def broker(self) -> MemoryBroker:
-        topics = {"events": self.events} | ({"labels": self.labels} if self.settings.labels.own_stream else {})
-        broker = MemoryBroker({name: len(partitions) for name, partitions in topics.items()})
-        for name, partitions in topics.items():
-            for number, values in enumerate(partitions):
-                broker.append(name, values, partition=number)
-        return broker
-
-
-def truth(draw: random.Random, problem: str) -> object:
-    return {"regression": draw.random(), "multiclass": draw.choice("xyzq")}.get(problem, draw.random() < 0.5)
-
-
-def detector(draw: random.Random, learners: list[str]) -> dict[str, Any]:
-    part = {"page_hinkley": {"threshold": draw.choice([1.0, 3.0]), "min_instances": 5, "rearm": draw.choice([0, 10])}}
-    return {
-        "signal": draw.choice(["error", "loss", "score", "label", {"feature": "a"}]),
-        "detector": part,
-        "response": draw.choice(["alarm", "reset"]),
-        "learners": draw.sample(["champion", *learners], 1),
-    }
-
-
-def world(draw: random.Random) -> World:
-    """Settings and streams."""
-    problem = draw.choice(["binary", "binary", "binary", "regression", "multiclass", "anomaly"])
-    source = draw.choice(list(SOURCES))
-    labels = dict(SOURCES[source])
-    if problem == "multiclass":
-        labels |= {"new_classes": True, "classes_max": draw.choice([3, 10])}
-        if source == "assumed":
-            labels |= {"classes": ["x"], "assume": {"value": "x", "after": "25s"}}
-    learners = PROBLEMS[problem]
-    names = draw.sample(list(learners), draw.randint(1, len(learners)))
-    settings = config(
-        problem=problem,
-        labels=labels,
-        learners={name: learners[name] for name in names},
-        detectors=[detector(draw, names) for _ in range(draw.randrange(3))],
-        learn_errors_max=draw.choice([0, 2, 10]),
-        time_jump_max=draw.choice(["10s", "1d"]),
-    )
-    made = World(settings)
-    for number in range(draw.choice([1, 1, 2])):
-        events, told = partition(draw, problem, number, in_field="field" in labels)
-        made.events.append(events)
-        made.labels.append(told)
-    return made
-
-
-def partition(
-    draw: random.Random, problem: str, number: int, *, in_field: bool
-) -> tuple[list[bytes | None], list[bytes | None]]:
-    """Events, and labels in the order of their times, more or less."""
-    events: list[dict[str, Any]] = []
-    labels: list[tuple[int, dict[str, Any]]] = []
-    gap_ms = draw.choice([1000, 1000, 1000, 12_000])  # the last one, above a jump of 10 s: stream time lags behind
-    for i in range(draw.randrange(20, 90)):
-        time = gap_ms * i + draw.choice([0, 0, 0, 0, -3000, 1, 90_000 * (draw.random() < 0.1)])
-        name = f"{number}-{i if draw.random() > 0.05 else max(i - 3, 0)}"
-        one = {"id": name, "card": f"c{i % 3}", "time": time, "a": draw.gauss(0, 1), "b": draw.gauss(0, 1)}
-        events.append({**one, "y": draw.choice([truth(draw, problem), None])} if in_field else one)
-        for chance, delay in ((0.7, draw.randrange(20)), (0.2, draw.randrange(100)), (0.1, -draw.randrange(30))):
-            if draw.random() < chance:
-                due = time + 1000 * delay
-                found = name if draw.random() > 0.05 else "nobody"
-                labels.append((due + draw.choice([0, 0, 2000]), {"id": found, "y": truth(draw, problem), "time": due}))
-    labels.sort(key=lambda pair: pair[0])
-    return tuple(
-        [draw.choice([None, b"{", b"\xff", value[:-1]]) if draw.random() < 0.04 else value for value in dumps(records)]
-        for records in (events, [label for _, label in labels])
-    )  # type: ignore[return-value]
 
 
 class MoodyStore(MemoryStore):
@@ -233,29 +127,12 @@ class Chaos:
 
 def check_balance(service: Service, world: World, task: int) -> None:
     """Each record is in exactly one of: an output, a reject, a count of what was dropped, or it waits."""
-    state = recovered(service, task=task).state
-    counts, coverage = state.clock.counts, state.coverage.all()
     reasons = Counter((one.headers["topic"], one.headers["reason"].decode()) for one in service.raw("rejects", task))
-    broadcast = world.settings.labels.partitioning == "broadcast"
-    own = world.settings.labels.own_stream
+    broadcast = service.config.labels is not None and service.config.labels.partitioning == "broadcast"
     labels = [value for number, values in enumerate(world.labels) if broadcast or number == task for value in values]
-    assert state.clock.records == len(world.events[task]) + (len(labels) if own else 0)
-    unread = {"decode", "schema", "non_finite", "out_of_range", "too_wide", "too_deep"}
-    tombstones = sum(value is None for value in world.events[task])
-    refused = sum(n for (topic, reason), n in reasons.items() if topic == b"events" and reason != "learn_error")
+    own = labels if "labels" in world.streams() else None
     said = len(service.raw("predictions", task))
-    assert len(world.events[task]) == said + refused + counts["events_duplicate"] + tombstones
-    assert coverage["events"] == said + reasons[b"events", "predict_error"]
-    if not own:
-        return
-    tombstones = sum(value is None for value in labels)
-    refused = {reason: n for (topic, reason), n in reasons.items() if topic == b"labels"}
-    assert counts["labels"] == len(labels) - tombstones - sum(refused.get(reason, 0) for reason in unread)
-    kinds = ("duplicate", "replaced", "conflicting", "late", "orphaned", "unmatched")  # others are in the coverage
-    met = sum(counts[f"labels_{kind}"] for kind in kinds)
-    assert counts["labels"] == coverage["labelled"] + met + refused.get("label_domain", 0) + state.join.parked
-    for reason, kind in (("label_late", "late"), ("label_orphan", "orphaned"), ("label_conflict", "conflicting")):
-        assert refused.get(reason, 0) == counts[f"labels_{kind}"]
+    balance(world.events[task], own, said, reasons, recovered(service, task=task).state)
 
 
 @pytest.fixture(autouse=True)
