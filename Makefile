@@ -11,12 +11,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
 TESTS ?= tests
+RECORDS ?= 1000000
 
-.PHONY: help setup demo test check bench sim docs lock clean
+.PHONY: help setup demo test check bench sim sim-mutants campaign clients hostile docs lock clean
 
 help: ## print this
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-11s %s\n' "$$name" "$$what"; done
 
 setup: $(VENV)/installed-dev ## make .venv from the lock, with Headrace in it (every other target does this too)
 
@@ -34,12 +35,28 @@ check: $(VENV)/installed-dev ## lint, format, types, rooms, and documentation th
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/python tools/configuration_reference.py --check
 
-bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (quarter of an hour)
+bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (about five minutes)
 	tools/fetch >/dev/null
 	$(BIN)/python -m benchmarks
 
-sim: $(VENV)/installed-dev ## only the simulations: the service under faults, seeded
-	$(BIN)/python -m pytest tests/simulation
+sim: $(VENV)/installed-dev ## simulate histories full of faults, a seed each: make sim SEEDS=0:10000
+	$(BIN)/python -m tests.simulation $(or $(SEEDS),0:1000) --shrink
+
+sim-mutants: $(VENV)/installed-dev ## plant bugs in copies of the tree, one at a time: the simulations must find each (an hour)
+	$(BIN)/python -m tests.simulation.mutants $(MUTANTS)
+
+campaign: $(VENV)/installed-dev ## kill real workers, brokers and networks until so many are on record (KILLS=300, also BROKER= REDIS= DOUBLE= NETWORK= FREEZE= MINUTES=)
+	tools/fetch >/dev/null
+	$(BIN)/python -m tests.campaign $(if $(KILLS),--kills $(KILLS)) $(if $(BROKER),--broker $(BROKER)) $(if $(REDIS),--redis $(REDIS)) \
+		$(if $(DOUBLE),--double $(DOUBLE)) $(if $(NETWORK),--network $(NETWORK)) $(if $(FREEZE),--freeze $(FREEZE)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+clients: $(VENV)/installed-dev ## do the client libraries still answer faults as they did? A real broker, a minute (MARKDOWN=1 for docs/guarantees.md)
+	tools/fetch >/dev/null
+	$(BIN)/python -m tests.clients $(if $(MARKDOWN),--markdown)
+
+hostile: $(VENV)/installed-dev ## hostile records through the step (RECORDS=1000000; MARKDOWN=1: a table)
+	$(BIN)/python -m tests.hostile --records $(RECORDS) $(if $(MARKDOWN),--markdown)
 
 docs: $(VENV)/installed-dev ## write the pages that are generated
 	$(BIN)/python tools/configuration_reference.py
