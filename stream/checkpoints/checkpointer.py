@@ -241,6 +241,21 @@ class Checkpointer:
         head = restored.head
         self._base = _Base(head.records, {(chunk.part, chunk.name): chunk for chunk in head.chunks})
 
+    def remove(self, restored: Restored) -> bool:
+        """Delete one that can never be used again, so that newer ones can take its place. False: it is pinned.
+
+        Raises
+        ------
+        StoreUnavailable
+        """
+        try:
+            self._store.delete(self._task, restored.head.entry_number)
+        except KeyError:
+            pass  # somebody else did
+        except ValueError:
+            return False
+        return True
+
     def forget(self) -> None:
         """The next save is whole: for a state that is not the one saved before with changes, but another."""
         self._base = _Base()

@@ -169,7 +169,19 @@ class Recovery:
         self._fresh()
 
     def _use(self, restored: Restored) -> bool:
-        head = restored.head
+        head, last = restored.head, self._log.last()
+        ours = head.lineage.get("log") == self._lineage.get("log")
+        if not ours and Place.at(last, ()).number > 0:
+            # Redis came back from before a restart. (A journal without any entry was emptied: that is told below.)
+            kept = "" if self._checkpointer.remove(restored) else "; it is pinned, and bars newer ones of lower number"
+            self._readings.say(f"{restored} is of a journal that is gone, and passed over{kept}")
+            return False
+        if not ours or last is None or head.journal_offset > last.offset:
+            raise JournalBroken(
+                f"the checkpoint is of journal offset {head.journal_offset}, but the journal ends at "
+                f"{last.offset if last else 'its start'}: acknowledged records were lost",
+                RESTART,
+            )
         fold = self._build(head.lineage, self._log.inputs)
         try:
             restored.load(fold.parts())
@@ -180,13 +192,6 @@ class Recovery:
         except CheckpointError as error:
             self._readings.say(f"{error.message}; using an older one")
             return False
-        last = self._log.last()
-        if last is None or head.journal_offset > last.offset:
-            raise JournalBroken(
-                f"the checkpoint is of journal offset {head.journal_offset}, but the journal ends at "
-                f"{last.offset if last else 'its start'}: acknowledged records were lost",
-                RESTART,
-            )
         self._checkpointer.adopt(restored)
         self.fold, self.token, self.saved_ms = fold, head.token, head.saved_ms
         self.place = Place(head.entry_number + 1, head.positions, head.journal_offset)

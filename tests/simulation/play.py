@@ -490,7 +490,6 @@ class Play:
             return  # it fails, and says so
         for task in self.tasks:
             self.shelf.clear(f"{NAME}/{task}")
-        self.shelf.remember()  # a store turned back to before a restart ends in a refusal (docs/guarantees.md): not played
         self.broker.create("journal", len(self.tasks))
         self.restarted = {
             (name, task): self.broker.partition((name, task)).end for name in OUTPUTS for task in self.tasks
@@ -552,6 +551,8 @@ class Play:
         self.broker.slow_markers_s = seconds
 
     def do_store(self, what: str, which: int) -> None:
+        if what == "go back" and self.restarted and not all(map(self._has_entries, self.tasks)):
+            return  # a journal without entries would look like one that was emptied: a refusal (docs/guarantees.md)
         self.happened[f"store {what}"] += 1
         if what in {"away", "back"}:
             self.shelf.away = what == "away"
@@ -559,6 +560,9 @@ class Play:
             getattr(self.shelf, what)(which)
         else:
             getattr(self.shelf, what.replace(" ", "_"))()
+
+    def _has_entries(self, number: int) -> bool:
+        return any(isinstance(decode_journal(slot.value), Entry) for slot in self.broker.committed("journal", number))
 
     # --- the end
 

@@ -11,9 +11,10 @@ import pytest
 
 import tests.harness
 from stream.checkpoints.checkpointer import Checkpointer
+from stream.checkpoints.memory import MemoryStore
 from stream.checkpoints.restored import Restored
 from stream.checkpoints.signing import Signer
-from stream.errors import CheckpointError, RecordsGone
+from stream.errors import CheckpointError, JournalBroken, RecordsGone
 from stream.records import OUTPUTS, Claim, Entry, encode_journal
 from stream.runtime.readings import TaskReadings
 from stream.runtime.recovery import newest_claim
@@ -99,6 +100,44 @@ def test_a_checkpoint_that_does_not_fit_is_passed_over(monkeypatch):
     monkeypatch.undo()
     assert any("using an older one" in message for message in one.readings[-1].messages)
     check(one)
+
+
+def service_restarted(store, records):
+    """Another journal and other topics under the same name, as after a restart, with so many records of their own."""
+    one = service({})
+    anew = MemoryBroker({"events": 1, "labels": 1})
+    anew._ids = {topic: f"{identity}-anew" for topic, identity in one.broker._ids.items()}
+    for topic, parts in one.broker.topics.items():
+        anew.append(topic, parts[0].records.values[:records])
+    one.broker, one.store = anew, store
+    return one
+
+
+def test_a_store_from_before_a_restart_is_passed_over():
+    """Its checkpoints are of a journal that is gone; they are removed, or their later places would bar every new one."""
+    former = service({})
+    former.run()
+    one = service_restarted(MemoryStore(), 30)
+    one.run()
+    said, state = one.raw(), settled(recovered(one))
+    one.store = former.store
+    one.run()
+    assert one.raw() == said
+    assert settled(recovered(one)) == state
+    assert any("a journal that is gone" in message for message in one.readings[-1].messages)
+    heads = Checkpointer(one.store, Signer(KEY), "test/0", keep=3, on_unverified=pytest.fail, fork=False).restore()
+    assert [restored.head.records for restored in heads] == [recovered(one).state.clock.records]
+
+
+def test_a_journal_that_was_emptied_is_not_taken_for_a_restart():
+    """Without any entry of its own nothing tells it from one that was deleted: the worker stops and says so."""
+    former = service({})
+    former.run()
+    one = service_restarted(former.store, 30)
+    with pytest.raises(JournalBroken, match="acknowledged records were lost"):
+        one.run()
+    with pytest.raises(JournalBroken, match="acknowledged records were lost"):
+        one.run()  # although there is a claim now
 
 
 def test_the_entry_of_a_checkpoint_itself_is_not_needed(monkeypatch):
