@@ -46,8 +46,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": _EDGE,
     "config": _EDGE,
     "build": _EDGE | {"runtime", "config"},
+    "replay": _EDGE | {"runtime", "config", "build"},
     "serving": _EDGE | {"config", "build"},  # it sees the runtime through a protocol of its own
-    "cli": _EDGE | {"runtime", "config", "build", "serving", "feeds"},
+    "cli": _EDGE | {"runtime", "config", "build", "replay", "serving", "feeds"},
 }
 # Single files that may see one room more: where two rooms are fitted to one another.
 ADAPTERS = {"stream/serving/readings.py": {"runtime"}}  # a worker's readings, as the protocol that serving asks for

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stream.codec import EventDecoder, Events, LabelDecoder, Labels
 from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.state import Part, PipelineState, Plan
-from stream.pipeline.step import StageName, step
+from stream.pipeline.step import StageName, Witness, step
 from stream.records import Outputs, Records
 
 SLICE = 500
@@ -38,9 +38,9 @@ class Fold:
         assert self.label_decoder is not None
         return self.label_decoder.decode(records)
 
-    def step(self, batch: Batch | RawBatch) -> Outputs:
+    def step(self, batch: Batch | RawBatch, witness: Witness | None = None) -> Outputs:
         """Fold a batch at one go. Raises as ``stages``."""
-        work = self.stages(batch)
+        work = self.stages(batch, witness)
         while True:
             try:
                 next(work)
@@ -48,7 +48,7 @@ class Fold:
                 outputs: Outputs = done.value
                 return outputs
 
-    def stages(self, batch: Batch | RawBatch) -> Generator[StageName, None, Outputs]:
+    def stages(self, batch: Batch | RawBatch, witness: Witness | None = None) -> Generator[StageName, None, Outputs]:
         """Fold a batch, a slice at a time: where it is cut changes nothing but the time that it takes.
 
         Halts after each stage of each slice, and says which it was.
@@ -64,7 +64,7 @@ class Fold:
                 # Decoded and folded while it is in the cache: 0.8 µs an event less than decoding the whole batch before.
                 part = Batch(self.event_decoder.decode(part), (), (0, len(part)), batch.skips)  # noqa: PLW2901
                 yield "decode"
-            outputs = yield from step(self.state, part, self.plan)
+            outputs = yield from step(self.state, part, self.plan, witness)
             for name, out in outputs.items():
                 if name in said:
                     said[name].extend(out)

@@ -10,8 +10,8 @@ The error of a label uses the score that was emitted, so detectors run *before* 
 change one: the program is cut into segments in which every label's event has been scored before.
 """
 
-from collections.abc import Generator, Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,19 @@ StageName: TypeAlias = Literal["decode", "step", "encode"]
 """Of the work between a poll and a commit: what was done since the last halt."""
 
 
-def step(state: PipelineState, batch: Batch, plan: Plan) -> Generator[StageName, None, Outputs]:
+class Witness(Protocol):
+    """Sees what a step found, beside what it says: for replays, which look closer. It must change nothing."""
+
+    def saw(
+        self, batch: Batch, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]], changes: Sequence[Change]
+    ) -> None:
+        """Once a step, when everything is scored and learned. ``scores``: by learner, ``(n_rows, columns)``."""
+        ...
+
+
+def step(
+    state: PipelineState, batch: Batch, plan: Plan, witness: Witness | None = None
+) -> Generator[StageName, None, Outputs]:
     """Fold one batch into the state and say what follows from it. What is done when no halt is left belongs to the step.
 
     Raises
@@ -58,6 +70,8 @@ def step(state: PipelineState, batch: Batch, plan: Plan) -> Generator[StageName,
             if _resets(change):
                 reset(state, change.watch.learners)
     _measure(state, arranged, scores)
+    if witness is not None:
+        witness.saw(batch, arranged, scores, changes)
     yield "step"
     outputs = emit(state, batch, plan, arranged, scores, changes, trouble)
     yield "encode"
