@@ -27,6 +27,9 @@ RESHARD = (
 )
 """The hint where the number of partitions is another one."""
 
+RESTART = "`headrace restart CONFIG` starts over from the records that there are"
+"""The hint where there is no way on."""
+
 
 class HeadraceError(Exception):
     """Base of all: a message for people, and a hint that says what to do."""

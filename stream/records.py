@@ -79,6 +79,16 @@ class Reject(msgspec.Struct, frozen=True):
     error: str
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """The state of a backtest that a journal begins with (a warm start)."""
+
+    digest: str
+    """Of all that the state holds."""
+    records: int
+    """That were folded into it."""
+    stream_time_ms: int
+
+
 class Claim(msgspec.Struct, frozen=True, tag="claim"):
     """A journal record: a worker took the task here. Its offset in the journal is the *token*."""
 
@@ -91,6 +101,8 @@ class Claim(msgspec.Struct, frozen=True, tag="claim"):
     """The operator accepted that the lineage changed here."""
     next_seq: dict[str, int] = {}
     """In the first claim of a journal: where each output goes on. Outputs may be older than the journal, after a restart."""
+    origin: Origin | None = None
+    """In the first claim of a journal that did not begin with nothing learned; its entries then number from 1."""
 
 
 class Entry(msgspec.Struct, frozen=True, tag="batch"):

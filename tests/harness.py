@@ -16,6 +16,7 @@ from stream.records import OutputName
 from stream.runtime.readings import TaskReadings
 from stream.runtime.saves import Cadence
 from stream.runtime.task import Task, TaskSettings
+from stream.runtime.warm import Warm
 from stream.runtime.worker import Worker
 from stream.transport.memory import CRASH, Crash, MemoryBroker, MemoryLog
 
@@ -80,6 +81,7 @@ class Service:
         self.store = store if store is not None else MemoryStore()
         self.task_settings = task_settings
         self.readings: list[TaskReadings] = []
+        self.warm: Warm | None = None
 
     def worker(self, *, tasks: Iterable[int] | None = None) -> Worker:
         topics = self.config.topics()
@@ -101,7 +103,9 @@ class Service:
             told_settings = dict(self.task_settings)
             cadence = Cadence(told_settings.pop("checkpoint_records", 100_000))
             settings = TaskSettings(**{"poll_wait_s": 0.0, "checkpoints": cadence, **told_settings})
-            return Task(number, lambda: log.open(number), checkpointer, build_fold, told, host, settings, readings)
+            return Task(
+                number, lambda: log.open(number), checkpointer, build_fold, told, host, settings, readings, self.warm
+            )
 
         return Worker(log, make, host, ends=True)
 

@@ -30,6 +30,12 @@ def digest_of(piece: bytes) -> Digest:
     return hashlib.blake2b(piece, digest_size=32).hexdigest()
 
 
+def content_digest(head: Head) -> str:
+    """BLAKE2b-128 of all that a checkpoint holds, in hexadecimal: equal for equal states, wherever and whenever saved."""
+    held = sorted((chunk.part, chunk.name, chunk.codec, chunk.pieces) for chunk in head.chunks)
+    return hashlib.blake2b(msgspec.json.encode(held), digest_size=16).hexdigest()
+
+
 def is_digest(text: str) -> bool:
     """Whether this can be a digest, and so is safe as a file's name."""
     return _digest.fullmatch(text) is not None

@@ -1,13 +1,17 @@
 """A state, its plan and its decoders: all that is needed to fold a task's records. Built by build.py, driven by a runtime."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from stream.codec import EventDecoder, Events, LabelDecoder, Labels
 from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.state import Part, PipelineState, Plan
 from stream.pipeline.step import StageName, Witness, step
-from stream.records import Outputs, Records
+from stream.records import Input, Outputs, Records
+
+Build: TypeAlias = Callable[[dict[str, object], Sequence[Input]], "Fold"]
+"""From a lineage and a task's inputs to a fresh fold."""
 
 SLICE = 500
 """Records that are worked on together: what a slice makes stays in the processor's cache, which whole batches of 5,000

@@ -5,14 +5,14 @@ Entries number densely and each starts where the last ended; anything else stops
 of lineage that an operator accepted stands in the journal, so it is folded like everything else. Read task.py before.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.restored import Restored
 from stream.errors import (
     RESHARD,
+    RESTART,
     CheckpointError,
     JournalBroken,
     LineageChanged,
@@ -20,17 +20,13 @@ from stream.errors import (
     StoreUnavailable,
     Unverified,
 )
-from stream.pipeline.fold import Fold
+from stream.pipeline.fold import Build, Fold
 from stream.pipeline.learn import LearnFailure
-from stream.records import OUTPUTS, Claim, Entry, Input, Outputs, Positions, decode_journal
+from stream.records import OUTPUTS, Claim, Entry, Outputs, Positions, decode_journal
 from stream.runtime.merge import batch_of
 from stream.runtime.readings import TaskReadings
+from stream.runtime.warm import Warm, needed
 from stream.transport.base import JournalItem, TaskLog
-
-Build: TypeAlias = Callable[[dict[str, object], Sequence[Input]], Fold]
-"""From a lineage and a task's inputs to a fresh fold."""
-
-RESTART = "`headrace restart CONFIG` starts over from the records that there are"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +66,17 @@ def newest_claim(log: TaskLog) -> Claim | None:
         return None
     claim = decode_journal(first.value) if first is not None and first.offset == record.token else None
     return claim if isinstance(claim, Claim) else None
+
+
+def first_claim(log: TaskLog) -> Claim | None:
+    """With which a journal begins, None when it is empty. Raises RecordsGone when its beginning was deleted."""
+    item = next(iter(log.entries(-1)), None)
+    record = None if item is None else decode_journal(item.value)
+    if record is None or (isinstance(record, Claim) and record.number == (record.origin is not None)):
+        return record
+    raise RecordsGone(
+        f"cannot rebuild: no usable checkpoint, and the journal starts at entry {record.number}, need 0", RESTART
+    )
 
 
 def check_lineage(claim: Claim | None, lineage: dict[str, object], *, accept: bool) -> None:
@@ -114,7 +121,7 @@ class Recovery:
 
     def __init__(
         self, log: TaskLog, checkpointer: Checkpointer, build: Build, lineage: dict[str, object],
-        readings: TaskReadings, *, without_store: bool = False,
+        readings: TaskReadings, *, without_store: bool = False, warm: Warm | None = None,
     ) -> None:  # fmt: skip
         self._log = log
         self._checkpointer = checkpointer
@@ -122,12 +129,15 @@ class Recovery:
         self._lineage = lineage
         self._readings = readings
         self._without_store = without_store
+        self._warm = warm
         self.token = -1
         """Of the newest claim: who owned the task at the place."""
         self.fold: Fold
         self.place: Place
         self.saved_ms: int | None = None
         """When the checkpoint that was taken up was saved."""
+        self.from_history = False
+        """Whether it began with the state of a backtest, which is no checkpoint of ours yet."""
 
     def run(self) -> Generator[None, None, None]:
         """Raises RecordsGone, JournalBroken, LineageChanged, and what emitting raises."""
@@ -199,17 +209,19 @@ class Recovery:
         return True
 
     def _fresh(self) -> None:
-        first = next(iter(self._log.entries(-1)), None)
-        claim = decode_journal(first.value) if first is not None else None
-        if claim is not None and not (isinstance(claim, Claim) and claim.number == 0):
-            raise RecordsGone(
-                f"cannot rebuild: no usable checkpoint, and the journal starts at entry {claim.number}, need 0", RESTART
-            )
-        self._lineage_now = claim.lineage if isinstance(claim, Claim) else self._lineage
-        self.fold = self._build(self._lineage_now, self._log.inputs)
-        self.place = Place(0, claim.positions if claim is not None else self._log.start(), -1)
-        if claim is not None:
-            self.fold.state.clock.next_seq.update({name: claim.next_seq.get(name, 0) for name in OUTPUTS})
+        claim = first_claim(self._log)
+        self._lineage_now = self._lineage if claim is None else claim.lineage
+        if claim is None:
+            self.fold, self.place = self._build(self._lineage_now, self._log.inputs), Place(0, self._log.start(), -1)
+            return
+        if claim.origin is None:
+            self.fold = self._build(self._lineage_now, self._log.inputs)
+        else:
+            warm, self.from_history = needed(claim.origin, self._warm), True
+            self.fold, anew = warm.fold(self._build, self._lineage_now, self._log.inputs)
+            self._readings.say(f"begun with the state of {warm.where}; begun anew: {', '.join(anew) or 'nothing'}")
+        self.place = Place(claim.number, claim.positions, -1)
+        self.fold.state.clock.next_seq.update({name: claim.next_seq.get(name, 0) for name in OUTPUTS})
 
     def _journal(self) -> Generator[JournalItem, None, None]:
         """Journal records after the place."""

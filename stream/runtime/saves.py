@@ -65,12 +65,13 @@ class Saves:
         self._lane = lane
         self._readings = readings
         self._running: tuple[Place, Future[Saved]] | None = None
-        self._failing = False
+        self._failing = self._due = False
         self._again_at = self._saved_at = host.monotonic()
         self._whole_at = -inf  # unknown of what came before this start: then the checkpoint's own age counts
 
-    def recovered(self, saved_ms: int | None) -> None:
-        """The checkpoint that was taken up is as old as its head says; without one, age begins now."""
+    def recovered(self, saved_ms: int | None, *, due: bool = False) -> None:
+        """The checkpoint that was taken up is as old as its head says; without one, age begins now. ``due``: save at once."""
+        self._due = due
         age_s = 0.0 if saved_ms is None else max(self._host.wall_ms() - saved_ms, 0) / 1000
         self._saved_at = self._readings.checkpoint_at = self._host.monotonic() - age_s
 
@@ -105,6 +106,8 @@ class Saves:
 
     def _is_due(self, fold: Fold, now: float) -> bool:
         new, cadence = self._new(fold), self._cadence
+        if self._due:
+            return True
         if cadence.records is not None and new >= cadence.records:
             return True
         if cadence.seconds is not None and new > 0 and now - self._saved_at >= cadence.seconds:
@@ -162,7 +165,7 @@ class Saves:
             readings.say("checkpoint not taken: the store holds one of this place, or a newer one")
             self._again_at = self._host.monotonic() + AGAIN_S
             return
-        self._failing = False
+        self._failing = self._due = False
         self._saved_at = readings.checkpoint_at = self._host.monotonic()
         readings.checkpoints += 1
         readings.checkpoint_bytes = saved.bytes_total

@@ -12,23 +12,26 @@ turn many lives in one thread, and a simulator can stop one at any touch of log 
 Redis, or what a record means. Read recovery.py next, then worker.py for the loop.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar, cast
 
+import msgspec
+
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.errors import Fenced, InDoubt, LogUnavailable, OwnedOutside, RecordsGone, StoreUnavailable
 from stream.pipeline.batch import Batch, RawBatch
-from stream.pipeline.fold import Fold
+from stream.pipeline.fold import Build, Fold
 from stream.pipeline.learn import LearnFailure
 from stream.pipeline.step import StageName
-from stream.records import Claim, Entry, Outputs, encode_journal
+from stream.records import Claim, Entry, OutputName, Outputs, encode_journal
 from stream.runtime.host import Host
 from stream.runtime.merge import Merge, Taken
 from stream.runtime.readings import TaskReadings
-from stream.runtime.recovery import Build, Place, Recovery, check_lineage, newest_claim, token_of
+from stream.runtime.recovery import Place, Recovery, check_lineage, first_claim, newest_claim, token_of
 from stream.runtime.saves import Cadence, Mark, Saves
+from stream.runtime.warm import Warm, check_nothing_left, check_origin
 from stream.transport.base import TaskLog
 
 T = TypeVar("T")
@@ -96,11 +99,13 @@ class Task:
         What results depend on beside the records, as this worker would have it.
     readings : TaskReadings
         What the task tells of itself.
+    warm : Warm, optional
+        The state that a new journal begins with.
     """
 
     def __init__(
         self, number: int, open_log: Callable[[], TaskLog], checkpointer: Checkpointer, build: Build,
-        lineage: dict[str, object], host: Host, settings: TaskSettings, readings: TaskReadings,
+        lineage: dict[str, object], host: Host, settings: TaskSettings, readings: TaskReadings, warm: Warm | None = None,
     ) -> None:  # fmt: skip
         self.number = number
         self.readings = readings
@@ -113,6 +118,7 @@ class Task:
         self._lineage = lineage
         self._host = host
         self._settings = settings
+        self._warm = warm
         self._log: TaskLog | None = None
         self._in_flight: InFlight | None = None
         self._saves = Saves(checkpointer, settings.checkpoints, host, self._save_lane, readings)
@@ -178,9 +184,12 @@ class Task:
         check_lineage(claim, self._lineage, accept=self._accepting)  # again: now it cannot change
         if last is not None and claim is not None and claim.worker != self._settings.worker:
             self._owner = f"token {token_of(last)} ({claim.worker})"
-        next_seq: dict[str, int] = {} if last is not None else {name: seq + 1 for name, seq in log.last_seq().items()}
-        claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting, next_seq)
-        self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, place.positions))
+        claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting)
+        if last is None:
+            claim = self._first(claim, log.last_seq())
+        elif self._warm is not None:
+            check_origin(first_claim(log), self._warm)
+        self._token = yield from self._call(lambda: log.commit(encode_journal(claim), {}, claim.positions))
         self.readings.token = self._token
         yield from self._recover()
         clock = self._fold.state.clock
@@ -191,6 +200,15 @@ class Task:
         self._accepting = False
         self.readings.phase = "running"
 
+    def _first(self, claim: Claim, last_seq: Mapping[OutputName, int]) -> Claim:
+        """A journal's first claim: outputs may be older than it, and so may what its task knows."""
+        claim = msgspec.structs.replace(claim, next_seq={name: seq + 1 for name, seq in last_seq.items()})
+        if self._warm is None:
+            return claim
+        check_nothing_left(self._checkpointer)
+        positions = self._warm.positions or claim.positions
+        return msgspec.structs.replace(claim, number=1, positions=positions, origin=self._warm.origin)
+
     def _recover(self) -> Generator[Wait, None, None]:
         """The state at the journal's end, and every output that should be there."""
         yield from self._saves.settle()
@@ -199,8 +217,9 @@ class Task:
         assert self._log is not None
         without_store = self._store_failures >= self._settings.store_patience
         recovery = Recovery(
-            self._log, self._checkpointer, self._build, self._lineage, self.readings, without_store=without_store
-        )
+            self._log, self._checkpointer, self._build, self._lineage, self.readings, without_store=without_store,
+            warm=self._warm,
+        )  # fmt: skip
         try:
             yield from recovery.run()
         except RecordsGone as error:
@@ -215,7 +234,7 @@ class Task:
         self._place = recovery.place
         self.readings.standing(self._fold.state)
         self._store_failures = 0
-        self._saves.recovered(recovery.saved_ms)
+        self._saves.recovered(recovery.saved_ms, due=recovery.from_history)
         if self._doubtful is not None:
             committed = recovery.place.number > self._doubtful.number
             self.readings.in_doubt_committed += committed
