@@ -49,6 +49,7 @@ def open_service(
     config: Config,
     *,
     accept_lineage: bool = False,
+    warm_start: Path | None = None,
     say: Callable[[str], None] = print,
     host: Host | None = None,
     open_its_log: Callable[[Config], Log] | None = None,
@@ -59,6 +60,8 @@ def open_service(
     ----------
     accept_lineage : bool
         Go on with other settings than the journal's.
+    warm_start : Path, optional
+        Directory with the state of a backtest: a new journal begins with it.
     say : callable
         Told warnings for people.
     host : Host, optional
@@ -79,6 +82,11 @@ def open_service(
         told = lineage(config, log.identity())
         build = functools.partial(build_fold, allow=(*ADMITTED, *user_modules(config)))
         build(told, ())  # what is wrong with a learner is said before anything is touched
+        warm_of = None
+        if warm_start is not None:
+            from stream.build_warm import warm_starts  # noqa: PLC0415 - only where it is used
+
+            warm_of = warm_starts(config, warm_start, log, say)
         machine: Host = host if host is not None else ThreadHost()
         settings = task_settings(config, accept_lineage=accept_lineage, retention_s=input_retention_s(config, say))
         readings: dict[int, TaskReadings] = {}
@@ -89,7 +97,8 @@ def open_service(
                 store, signer, task_name(config, number), keep=config.checkpoints.keep, on_unverified=own.say,
                 admitted=user_modules(config), monotonic=machine.monotonic,
             )  # fmt: skip
-            return Task(number, lambda: log.open(number), checkpointer, build, told, machine, settings, own)
+            warm = None if warm_of is None else warm_of(number)
+            return Task(number, lambda: log.open(number), checkpointer, build, told, machine, settings, own, warm)
 
         yield Service(config, Worker(log, make_task, machine, ends=config.on_files), store, readings)
 

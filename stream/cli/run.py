@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with settings, or versions, that give other answers: journaled, unchanged parts keep their state",
     )
+    parser.add_argument(
+        "--warm-start",
+        type=Path,
+        metavar="DIR",
+        help="begin with the state that `headrace backtest --save-state DIR` left; only a journal that is empty can",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, only what needs attention")
 
 
@@ -34,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Work. Several configurations are several workers in this process, each in a thread of its own."""
     configs = [load(path, os.environ) for path in arguments.config]
     names = [config.name for config in configs]
+    if arguments.warm_start is not None and len(configs) > 1:
+        raise ConfigError("--warm-start is for one configuration", "start the others by themselves")
     if len(set(names)) < len(names):
         raise ConfigError(f"two configurations have one name: {', '.join(names)}", "give each pipeline its own `name:`")
     with ExitStack() as stack:
@@ -41,7 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         for config in configs:
             host = ThreadHost()  # one each: no pipeline waits behind another's commit
             service = stack.enter_context(
-                open_service(config, accept_lineage=arguments.accept_lineage, say=_warn, host=host)
+                open_service(
+                    config,
+                    accept_lineage=arguments.accept_lineage,
+                    warm_start=arguments.warm_start,
+                    say=_warn,
+                    host=host,
+                )
             )
             stack.enter_context(_served(service, host, first=not services))
             services.append(service)
