@@ -12,12 +12,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.simulation import clients
 from tests.simulation.broker import Broker
+from tests.simulation.site import Here
 
 WAIT_S = 30.0
 
 
 class Alone:
-    """A process that nothing befalls (see ``clients.Site``)."""
+    """A process that nothing befalls (see ``site.Site``)."""
 
     dead = False
     deaf_until = 0.0
@@ -132,9 +133,9 @@ class Stand:
 def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     if request.param == "fake":
         broker = Broker({})
-        clients.Here.site = Alone(broker)
+        Here.site = Alone(broker)
         yield Stand(clients, "fake", lambda topic: broker.create(topic, 2))
-        clients.Here.site = None
+        Here.site = None
         return
     bootstrap = request.getfixturevalue("kafka")
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})

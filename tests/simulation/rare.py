@@ -26,6 +26,11 @@ def _put(draw: random.Random, history: "History", action: "Action", first: float
 def _restarts(draw: random.Random, history: "History") -> None:
     for _ in range(draw.choice([1, 1, 2])):
         _put(draw, history, ("restart",), 0.3)
+    if draw.random() < 0.5:  # a backup from before it comes back
+        at = history.actions.index(("restart",))
+        later = draw.randrange(at + 1, len(history.actions) + 1)
+        history.actions[later:later] = [("store", "go back", 0), ("kill", 0), ("kill", 1)]
+        history.actions.insert(at, ("store", "remember", 0))
 
 
 def _foreign(draw: random.Random, history: "History") -> None:
