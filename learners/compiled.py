@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import EVENT, Program, Rows
+from learners.explanations.base import Explanation
 
 _F8, _I8 = np.dtype("<f8"), np.dtype("<i8")
 _ARRAYS = (("counts", _I8), ("means", _F8), ("variances", _F8), ("weights", _F8), ("numbers", _F8))
@@ -107,6 +108,19 @@ class ScaledLogisticRegression:
         if done < 0:
             self.failure = "the score is not a finite number"
         return abs(done)
+
+    def explain(self, rows: Rows, row: int) -> Explanation:
+        """See ``learners.explanations.base.Explains``: weight times scaled value of each feature that is there, in log odds."""
+        state = self._state if self._names else self._nothing_learned(len(rows.names))
+        columns = (state[name].tolist() for name in ("means", "variances", "weights"))
+        intercept = float(state["numbers"][0])
+        contributions, value = {}, 0.0
+        for name, x, mean, variance, weight in zip(rows.names, rows.matrix()[row].tolist(), *columns, strict=True):
+            if x == x:  # noqa: PLR0124 - not NaN
+                share = weight * ((x - mean) / variance**0.5 if variance else 0.0)
+                contributions[name] = share
+                value += share
+        return Explanation("linear", "log_odds", value + intercept, intercept, contributions)
 
     def _adopt(self, names: tuple[str, ...]) -> None:
         if self._names:

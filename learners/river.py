@@ -17,6 +17,8 @@ from river import base, compose
 
 from learners import unroll
 from learners.base import EVENT, LABEL, LearnError, Problem, Program, Rows, Value
+from learners.explanations.base import Explanation
+from learners.explanations.models import Explain, own_explanation
 
 _Score: TypeAlias = Callable[[dict[str, Any]], Any]
 
@@ -92,6 +94,8 @@ class RiverLearner:
 
     def _take(self, model: Any) -> None:
         self.model = model
+        self._explain: Explain | None = None
+        self._can_explain = self.problem in {"binary", "regression"}  # until it is asked for the first time
         final = unroll.last_step(model)
         self._teach: Callable[..., None] = model.learn_one
         self._score: _Score
@@ -234,6 +238,16 @@ class RiverLearner:
             return row
 
         return row_of_scores, _no_infinity
+
+    def explain(self, rows: Rows, row: int) -> Explanation | None:
+        """See ``learners.explanations.base.Explains``: exact for linear models and for trees that vote by their counts."""
+        if self._explain is None:
+            if not self._can_explain:
+                return None
+            self._explain = own_explanation(self.model)
+            self._can_explain = self._explain is not None
+            return self.explain(rows, row)
+        return self._explain(rows.dicts()[row])
 
     def fresh(self) -> Self:
         """The same specification with nothing learned, as it was given to the constructor."""

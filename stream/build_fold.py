@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from learners.base import Learner, Problem
+from learners.explanations.background import Background
 from learners.metrics.build import make as make_metrics
 from learners.metrics.coverage import Coverage
 from learners.rows import Layout
@@ -87,6 +88,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
         },
         coverage=Coverage(),
         watches=tuple(_watch(spec, config, allow) for spec in config.detectors),
+        background=Background() if config.predictions.reasons else None,
     )
     return Fold(
         state=state,
@@ -96,6 +98,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
             inputs=tuple(inputs),
             threshold=threshold,
             learn_errors_max=config.learn_errors_max,
+            reasons=config.predictions.reasons,
             lineage=lineage_digest(lineage),
             limits=specs.limits,
         ),
@@ -199,8 +202,10 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     for name in state.learners:
         specifications[f"learner/{name}"] = {"learner": answers["learners"][name], "events": shape, **target}
         specifications[f"metrics/{name}"] = {
-            "threshold": answers["predictions"], "metrics": answers["metrics"], **target,
+            "threshold": {"threshold": answers["predictions"]["threshold"]}, "metrics": answers["metrics"], **target,
         }  # fmt: skip
     for watch in state.watches:
         specifications[f"detector/{watch.name}"] = detectors[watch.name]
+    if state.background is not None:
+        specifications["background"] = {"events": shape}
     return specifications

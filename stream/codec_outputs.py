@@ -5,9 +5,9 @@ what is said: that is pipeline/step.py. Pure. Read schema.py next.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -43,8 +43,26 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     event: EventPlace
 
 
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """What one feature adds to the score."""
+
+    feature: str
+    contribution: float
+
+
+class Reasons(NamedTuple):
+    """Why a score is what it is: the largest contributions, and what they are of."""
+
+    top: list[Reason]
+    method: str
+    """``learners.explanations.base.Method``; empty when there was nothing to explain."""
+    of: str
+    """``learners.explanations.base.Scale``."""
+    base: float | None
+
+
 class DetailedPrediction(msgspec.Struct, frozen=True, gc=False):
-    """The answer to one event with what not every pipeline has: scores of classes, challengers. The same fields else."""
+    """The answer to one event with what not every pipeline has: scores of classes, challengers, reasons. The same fields else."""
 
     id: str
     key: str
@@ -56,6 +74,14 @@ class DetailedPrediction(msgspec.Struct, frozen=True, gc=False):
     model: str
     challengers: dict[str, float | None] | msgspec.UnsetType
     """Their scores by name; absent when there are none."""
+    reasons: list[Reason] | msgspec.UnsetType
+    """The largest contributions to the champion's score, largest first; absent when none are asked for."""
+    reasons_method: str | msgspec.UnsetType
+    """How they were found: linear and tree_path are exact, shapley_sampling is an estimate."""
+    reasons_of: str | msgspec.UnsetType
+    """The scale on which contributions add up: log_odds, probability, value, log, score."""
+    reasons_base: float | msgspec.UnsetType | None
+    """What is there without any feature: base and all contributions add up to the score on that scale."""
     event: EventPlace
 
 
@@ -105,6 +131,7 @@ def encode_predictions(
     classes: Sequence[str] = (),
     class_scores: Sequence[Sequence[float]] = (),
     challengers: Mapping[str, Sequence[float | None]] | None = None,
+    reasons: Sequence[Reasons] | None = None,
 ) -> list[bytes]:
     """Encode a batch of predictions, given as aligned columns. A number that is not finite becomes null.
 
@@ -116,9 +143,11 @@ def encode_predictions(
         For multiclass problems: names, and a row of scores an event, ``(n_events, n_classes)``.
     challengers : mapping of str to sequence, optional
         A column of scores for each challenger, in the order in which they are told.
+    reasons : sequence of Reasons, optional
+        None when the configuration asks for none.
     """
     topic, partition = source.topic, source.partition
-    if not classes and not challengers:
+    if not classes and not challengers and reasons is None:
         places = map(EventPlace, repeat(topic), repeat(partition), offsets)
         columns = (ids, keys, times_ms, scores, predictions, models)
         if len({len(offsets), *map(len, columns)}) > 1:
@@ -133,16 +162,18 @@ def encode_predictions(
         if challengers
         else repeat(msgspec.UNSET, len(ids))
     )
+    why: Iterable[tuple[Any, Any, Any, Any]] = repeat((msgspec.UNSET,) * 4, len(ids)) if reasons is None else reasons
     return [
         _encode(
             DetailedPrediction(
-                event, key, time_ms, score, of_classes, answer, model, of_others, EventPlace(topic, partition, offset)
+                event, key, time_ms, score, of_classes, answer, model, of_others, top, method, of, base,
+                EventPlace(topic, partition, offset),
             )
         )
-        for event, key, time_ms, score, of_classes, answer, model, of_others, offset in zip(
-            ids, keys, times_ms, scores, by_class, predictions, models, by_name, offsets, strict=True
+        for event, key, time_ms, score, of_classes, answer, model, of_others, (top, method, of, base), offset in zip(
+            ids, keys, times_ms, scores, by_class, predictions, models, by_name, why, offsets, strict=True
         )
-    ]
+    ]  # fmt: skip
 
 
 def encode_alarm(alarm: Alarm) -> bytes:

@@ -271,6 +271,8 @@ class Config(Section):
         dumped = self.model_dump(mode="json", include=set(_ANSWERS))
         answers = {name: dumped[name] for name in _ANSWERS}
         answers["predictions"] = {"threshold": self.predictions.threshold}
+        if self.predictions.reasons:  # journals of before know no such setting
+            answers["predictions"]["reasons"] = self.predictions.reasons
         for section in ("events", "labels"):
             if answers[section] is not None and (answers[section].pop("topic") or answers[section]["file"]):
                 answers[section] = {"topic": section, **answers[section]}

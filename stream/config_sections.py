@@ -230,6 +230,9 @@ class Predictions(Section):
     threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Binary: scores from here on are predicted positive."
     )
+    reasons: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0, description="How many of the largest contributions to the score each prediction tells; 0: none."
+    )
 
 
 class Alarms(Section):

@@ -41,6 +41,8 @@ _HEADERS: Final = {
 }
 
 _RECEIVED: Final = ("events", "labels")
+_OPTIONAL: Final = {"scores", "challengers", "reasons", "reasons_method", "reasons_of", "reasons_base"}
+"""Fields of a prediction that not every pipeline has."""
 
 
 def _text_or_integer(limits: Limits, description: str, least: int = 1) -> Schema:
@@ -182,7 +184,7 @@ def prediction_schema(problem: Problem) -> Schema:
     """Of the predictions topic."""
     schema = _of_struct("predictions", DetailedPrediction)
     schema.pop("description")
-    schema["required"] = [name for name in schema["required"] if name not in {"scores", "challengers"}]
+    schema["required"] = [name for name in schema["required"] if name not in _OPTIONAL]
     properties = schema["properties"]
     if problem == "multiclass":
         schema["required"].append("scores")

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import EVENT
-from stream.codec_outputs import Alarm, encode_alarm, encode_predictions, reject_headers, reject_value
+from learners.explanations.base import Explanation
+from stream.codec_outputs import (
+    Alarm,
+    Reason,
+    Reasons,
+    encode_alarm,
+    encode_predictions,
+    reject_headers,
+    reject_value,
+)
 from stream.pipeline.batch import Arranged, Batch, Refusal
 from stream.pipeline.learn import Trouble
 from stream.pipeline.state import PipelineState, Plan
@@ -21,12 +30,12 @@ T = TypeVar("T")
 
 def emit(
     state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]],
-    changes: Sequence[Change], trouble: Trouble,
+    changes: Sequence[Change], trouble: Trouble, reasons: Mapping[int, Explanation],
 ) -> Outputs:  # fmt: skip
     """The batch's outputs, numbered on from the last one's."""
     answered: NDArray[np.bool_] = np.isfinite(scores[state.roles.champion][: arranged.events]).any(axis=1)  # type: ignore[assignment]
     outputs: Outputs = {
-        "predictions": _predictions(state, batch, plan, arranged, scores, answered),
+        "predictions": _predictions(state, batch, plan, arranged, scores, answered, reasons),
         "alarms": _alarms(state, batch, arranged, changes, trouble),
         "rejects": _rejects(state, batch, plan, arranged, answered, trouble),
     }
@@ -38,7 +47,7 @@ def emit(
 
 def _predictions(
     state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]],
-    answered: NDArray[np.bool_],
+    answered: NDArray[np.bool_], reasons: Mapping[int, Explanation],
 ) -> OutputRecords:  # fmt: skip
     events, champion = batch.events, state.roles.champion
     which = np.flatnonzero(answered)
@@ -63,6 +72,8 @@ def _predictions(
         "offsets": pick(events.records.offsets),
     }
     challengers = _challengers(state, plan, scores, which)
+    if plan.reasons:
+        columns["reasons"] = [_reasons(reasons.get(row), plan.reasons) for row in which.tolist()]
     encoded: list[bytes] = []
     for start, stop, classes in _known_classes(state, plan, arranged, which):
         encoded += encode_predictions(
@@ -73,6 +84,12 @@ def _predictions(
             challengers={name: column[start:stop] for name, column in challengers.items()},
         )
     return OutputRecords(0, [key.encode() for key in keys], encoded)
+
+
+def _reasons(found: Explanation | None, count: int) -> Reasons:
+    if found is None:
+        return Reasons([], "", "", None)
+    return Reasons([Reason(*pair) for pair in found.top(count)], found.method, found.of, found.base)
 
 
 def _known_classes(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from learners.base import EVENT, LearnError, Program
 from stream.pipeline.batch import Arranged, Batch
+from stream.pipeline.looks import Looks
 from stream.pipeline.state import PipelineState
 from stream.records import Skip
 
@@ -59,26 +60,29 @@ def _ids(batch: Batch, arranged: Arranged) -> list[str]:
 
 def run(
     state: PipelineState, batch: Batch, arranged: Arranged, start: int, stop: int,
-    scores: Mapping[str, NDArray[np.float64]], trouble: Trouble, errors_max: int,
+    scores: Mapping[str, NDArray[np.float64]], trouble: Trouble, errors_max: int, looks: Looks,
 ) -> None:  # fmt: skip
-    """Every learner runs operations ``[start, stop)``. Raises LearnFailure."""
+    """Every learner runs operations ``[start, stop)``; the champion halts where it is looked at. Raises LearnFailure."""
     rows, program, frozen = arranged.rows, arranged.program, state.roles.frozen
-    for name, learner in state.learners.items():
-        own, at = scores[name], start
-        for limit, skip in _stretches(trouble.skips.get(name), start, stop):
-            while at < limit:
-                try:
-                    at += learner.run(rows, program, at, limit, own, learn=name not in frozen)
-                except LearnError as failure:
-                    raise LearnFailure(_skip(batch, arranged, name, failure)) from failure
-                if name not in frozen and _not_finite(program, at - 1, own):
-                    reason = getattr(learner, "failure", "") or "its score is not finite"
-                    _freeze(state, trouble, at - 1, name, reason)
-            if skip is not None:
-                if program.op[limit] == EVENT:
-                    learner.run(rows, program, limit, limit + 1, own, learn=False)
-                _count(state, trouble, limit, skip, errors_max)
-                at = limit + 1
+    for first, last in looks.ranges(start, stop):
+        for name, learner in state.learners.items():
+            own, at = scores[name], first
+            for limit, skip in _stretches(trouble.skips.get(name), first, last):
+                while at < limit:
+                    halt = looks.until(name, learner, at, limit)
+                    try:
+                        at += learner.run(rows, program, at, halt, own, learn=name not in frozen)
+                    except LearnError as failure:
+                        raise LearnFailure(_skip(batch, arranged, name, failure)) from failure
+                    if name not in frozen and _not_finite(program, at - 1, own):
+                        reason = getattr(learner, "failure", "") or "its score is not finite"
+                        _freeze(state, trouble, at - 1, name, reason)
+                if skip is not None:
+                    looks.until(name, learner, limit, limit + 1)
+                    if program.op[limit] == EVENT:
+                        learner.run(rows, program, limit, limit + 1, own, learn=False)
+                    _count(state, trouble, limit, skip, errors_max)
+                    at = limit + 1
 
 
 def _stretches(skips: dict[int, Skip] | None, start: int, stop: int) -> Iterator[tuple[int, Skip | None]]:

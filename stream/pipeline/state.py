@@ -6,6 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from detectors.base import Detector
 from learners.base import Learner, Problem
+from learners.explanations.background import Background
 from learners.features.base import FeatureStage
 from learners.metrics.base import Metrics
 from learners.metrics.coverage import Coverage
@@ -58,6 +59,8 @@ class Plan:
     """Events first, then labels."""
     threshold: float = 0.5
     learn_errors_max: int = 10
+    reasons: int = 0
+    """How many contributions each prediction tells; 0: none."""
     lineage: str = ""
     """Short digest, for the headers of rejects."""
     limits: Limits = field(default_factory=Limits)
@@ -99,6 +102,8 @@ class PipelineState:
     coverage: Coverage
     watches: tuple[Watch, ...] = ()
     features: tuple[FeatureStage, ...] = ()
+    background: Background | None = None
+    """Rows that explanations compare with; where none are asked for there is none."""
 
     def parts(self) -> Iterator[tuple[str, Part]]:
         """The state as named parts, always in the same order."""
@@ -114,3 +119,5 @@ class PipelineState:
             yield f"metrics/{name}", metrics
         for watch in self.watches:
             yield f"detector/{watch.name}", watch.detector
+        if self.background is not None:
+            yield "background", self.background

@@ -2,7 +2,7 @@
 
 ``step`` reads nothing but the state, the batch and the plan: no clock, no I/O, no unseeded randomness, so a crash, a
 backtest and an audit are the same fold. Where a batch is cut changes nothing. Read join.py for labels, learn.py for
-learners, watch.py for detectors, emit.py for what goes out.
+learners, watch.py for detectors, emit.py for what goes out, looks.py for why.
 
 It halts where another stage of the work begins (``StageName``): it knows no clock, but who drives it may look at one.
 
@@ -20,6 +20,7 @@ from learners.base import EVENT, LABEL, Program
 from stream.pipeline.batch import Arranged, Batch
 from stream.pipeline.emit import emit
 from stream.pipeline.learn import reset, run, trouble_of
+from stream.pipeline.looks import keep_background, looks_of
 from stream.pipeline.state import PipelineState, Plan, Watch
 from stream.pipeline.watch import Change, watch
 from stream.records import Outputs
@@ -29,7 +30,10 @@ StageName: TypeAlias = Literal["decode", "step", "encode"]
 
 
 class Witness(Protocol):
-    """Sees what a step found, beside what it says: for replays, which look closer. It must change nothing."""
+    """Sees what a step found, beside what it says: for replays, which look closer. It must change nothing.
+
+    One that also keeps ``stream.pipeline.moment.Asks`` is shown an event at the moment at which it is scored.
+    """
 
     def saw(
         self, batch: Batch, arranged: Arranged, scores: Mapping[str, NDArray[np.float64]], changes: Sequence[Change]
@@ -55,16 +59,17 @@ def step(
     emitted = scores[state.roles.champion]
     trouble = trouble_of(batch, arranged, learns_at=EVENT if plan.problem == "anomaly" else LABEL)
     before, after = _early_and_late(state.watches)
+    looks = looks_of(state, batch, plan, arranged, witness)
     changes: list[Change] = []
     for start, stop in segments(program, state.watches):
         at = start
         for change in watch(state, plan, rows, program, start, stop, emitted, before):
             changes.append(change)
             if _resets(change):
-                run(state, batch, arranged, at, change.op + 1, scores, trouble, plan.learn_errors_max)
+                run(state, batch, arranged, at, change.op + 1, scores, trouble, plan.learn_errors_max, looks)
                 reset(state, change.watch.learners)
                 at = change.op + 1
-        run(state, batch, arranged, at, stop, scores, trouble, plan.learn_errors_max)
+        run(state, batch, arranged, at, stop, scores, trouble, plan.learn_errors_max, looks)
         for change in watch(state, plan, rows, program, start, stop, emitted, after):
             changes.append(change)
             if _resets(change):
@@ -73,8 +78,9 @@ def step(
     if witness is not None:
         witness.saw(batch, arranged, scores, changes)
     yield "step"
-    outputs = emit(state, batch, plan, arranged, scores, changes, trouble)
+    outputs = emit(state, batch, plan, arranged, scores, changes, trouble, looks.reasons)
     yield "encode"
+    keep_background(state, arranged)
     state.clock.records += sum(batch.order[1::2])
     state.clock.follow([batch.events.times_ms, *(labels.times_ms for labels in batch.labels)])
     own = np.concatenate([scores[name][: arranged.events] for name in state.learners], axis=1)
