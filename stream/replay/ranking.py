@@ -1,0 +1,174 @@
+"""What depends on the order of scores: ROC AUC, average precision, precision of the best k. Exact, equal scores as one.
+
+Arrays in, arrays out. Everything is by group (a slice of time, a segment), because sorting is paid once: scores are sorted
+over all, and a stable sort of small group numbers keeps that order within each. Not here: what the groups are (evaluate.py).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def best_first(scores: Floats) -> Ints:
+    """Places of ``scores`` ``(n,)`` from the highest to the lowest; equal ones in their order."""
+    return np.argsort(-scores, kind="stable")
+
+
+def add_up(codes: NDArray[np.integer], groups: int, values: Floats | NDArray[np.bool_]) -> Floats:
+    """The sum of ``values`` ``(n,)`` by group, ``(n_groups,)``."""
+    return np.bincount(codes, weights=values, minlength=groups).astype(np.float64, copy=False)
+
+
+def group_sizes(codes: NDArray[np.integer], groups: int) -> Ints:
+    return np.bincount(codes, minlength=groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Distinct scores within groups, best first: how much each adds. All of shape ``(n_steps,)``."""
+
+    group: Ints
+    score: Floats
+    positives: Floats
+    negatives: Floats
+    groups: int
+
+    def _within(self, gains: Floats) -> tuple[Floats, Floats]:
+        """Running totals within each group, and each group's total, ``(n_groups,)``."""
+        totals = add_up(self.group, self.groups, gains)
+        before: Floats = np.cumsum(totals) - totals
+        running: Floats = np.cumsum(gains) - before[self.group]
+        return running, totals
+
+    def average_precision(self) -> Floats:
+        """``(n_groups,)``; NaN without positives. The sum of precision times gain in recall, as in scikit-learn and River."""
+        hits, positives = self._within(self.positives)
+        false, _ = self._within(self.negatives)
+        gained = self.positives * (hits / (hits + false))
+        return _ratio(add_up(self.group, self.groups, gained), positives)
+
+    def roc_auc(self) -> Floats:
+        """``(n_groups,)``; NaN without both classes. The share of pairs in the right order, equal scores counting half."""
+        hits, positives = self._within(self.positives)
+        _, negatives = self._within(self.negatives)
+        won = self.negatives * (hits - 0.5 * self.positives)
+        return _ratio(add_up(self.group, self.groups, won), positives * negatives)
+
+    def curve(self, points: int) -> list[dict[str, float]]:
+        """Threshold, recall and precision of the first group at up to ``points`` places, evenly in recall."""
+        hits, totals = self._within(self.positives)
+        false, _ = self._within(self.negatives)
+        positive = float(totals[0])
+        if not positive:
+            return []
+        useful = np.flatnonzero((self.group == 0) & (self.positives > 0))
+        wanted = np.linspace(0.0, positive, points)
+        places = np.unique(useful[np.minimum(np.searchsorted(hits[useful], wanted), len(useful) - 1)])
+        return [
+            {"threshold": t, "recall": h / positive, "precision": h / (h + f)}
+            for t, h, f in zip(
+                self.score[places].tolist(), hits[places].tolist(), false[places].tolist(), strict=True
+            )
+        ]  # fmt: skip
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """NaN where it would divide by 0."""
+    share: Floats = np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+    return share
+
+
+def steps(order: Ints, scores: Floats, positive: NDArray[np.bool_], codes: NDArray[np.integer], groups: int) -> Steps:
+    """Sort by group, then by score.
+
+    Parameters
+    ----------
+    order : (n,)
+        As ``best_first`` gives it for these scores.
+    codes : (n,)
+        Each one's group, in ``[0, groups)``.
+    """
+    if groups > 1:
+        small = np.uint16 if groups <= 1 << 16 else np.int64  # numpy sorts 16 bits by radix
+        order = order[np.argsort(codes[order].astype(small), kind="stable")]
+    group, score = codes[order].astype(np.int64), scores[order]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = (score[1:] != score[:-1]) | (group[1:] != group[:-1])
+    ends = np.flatnonzero(last)
+    hits = np.diff(np.cumsum(positive[order])[ends], prepend=0).astype(np.float64)
+    shown = np.diff(ends, prepend=-1).astype(np.float64)
+    return Steps(group[ends], score[ends], hits, shown - hits, groups)
+
+
+def top_hits(found: Steps, ks: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Positives among the ``k`` best of each group, and how many are shown (fewer than ``k`` where the group is smaller).
+
+    Where the ``k``-th score is shared, its share of positives counts: the expectation over random order among equals.
+
+    Returns
+    -------
+    hits, shown : (n_groups, n_ks)
+    """
+    both = found.positives + found.negatives
+    until, sizes = found._within(both)  # noqa: SLF001 - its own module
+    hits = np.empty((found.groups, len(ks)))
+    for column, k in enumerate(ks.tolist()):
+        share = np.clip((k - (until - both)) / both, 0.0, 1.0)
+        hits[:, column] = add_up(found.group, found.groups, found.positives * share)
+    return hits, np.minimum(sizes[:, None], ks[None, :].astype(np.float64))
+
+
+def best_of_keys(order: Ints, positive: NDArray[np.bool_], pair: Ints, pairs: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Of each key and day the place of its highest score, and whether any event of that key and day was positive.
+
+    As the card precision of Le Borgne et al. (2022), *Reproducible Machine Learning for Credit Card Fraud Detection*,
+    chapter 4, but a key found on an earlier day is not taken out.
+
+    Parameters
+    ----------
+    pair : (n,)
+        Each event's key and day as one number in ``[0, pairs)``.
+
+    Returns
+    -------
+    places : (n_met,)
+        Best first.
+    hit : (n_met,)
+    """
+    best = np.full(pairs, -1)
+    best[pair[order[::-1]]] = order[::-1]  # the last one written stays: the highest
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[best[best >= 0]] = True
+    places = order[chosen[order]]
+    hit = np.bincount(pair, weights=positive, minlength=pairs) > 0
+    return places, hit[pair[places]]
+
+
+def counts_roc_auc(positives: Floats, negatives: Floats, level: Floats) -> Floats:
+    """As ``Steps.roc_auc`` of scores in bins, best first: ``(..., n_bins)`` to ``(...,)``.
+
+    ``level`` are those negatives that count as equal to the positives of their bin; the others stand above them.
+    """
+    hits = np.cumsum(positives, axis=-1)
+    won = (negatives * (hits - positives)).sum(axis=-1) + 0.5 * (level * positives).sum(axis=-1)
+    return _ratio(won, hits[..., -1] * negatives.sum(axis=-1))
+
+
+def counts_average_precision(positives: Floats, negatives: Floats) -> Floats:
+    """As ``Steps.average_precision`` of scores in bins, best first: ``(..., n_bins)`` to ``(...,)``."""
+    hits = np.cumsum(positives, axis=-1)
+    shown = hits + np.cumsum(negatives, axis=-1)
+    return _ratio((positives * hits / np.maximum(shown, 1.0)).sum(axis=-1), hits[..., -1])
+
+
+def cuts(order: Ints, scores: Floats, positive: NDArray[np.bool_], bins: int) -> Floats:
+    """Ascending scores, at most ``bins`` of them, that cut where positives lie: every distinct one if they are few."""
+    own = scores[order[positive[order]]]
+    distinct = own[np.append(True, own[1:] != own[:-1])] if len(own) else own
+    if len(distinct) > bins:
+        distinct = np.unique(own[np.linspace(0, len(own) - 1, bins).astype(np.int64)])
+    return np.sort(distinct)
