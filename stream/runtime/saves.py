@@ -15,7 +15,7 @@ from stream.errors import CheckpointError, LogError
 from stream.pipeline.fold import Fold
 from stream.runtime.host import Host
 from stream.runtime.readings import TaskReadings
-from stream.runtime.recovery import Place
+from stream.runtime.refold import Place
 
 AGAIN_S = 5.0
 """After a save that failed."""

@@ -27,9 +27,11 @@ from stream.pipeline.learn import LearnFailure
 from stream.pipeline.step import StageName
 from stream.records import Claim, Entry, OutputName, Outputs, encode_journal
 from stream.runtime.host import Host
+from stream.runtime.lineages import check_lineage
 from stream.runtime.merge import Merge, Taken
 from stream.runtime.readings import TaskReadings
-from stream.runtime.recovery import Place, Recovery, check_lineage, first_claim, newest_claim, token_of
+from stream.runtime.recovery import Recovery, newest_claim, token_of
+from stream.runtime.refold import Place, first_claim
 from stream.runtime.saves import Cadence, Mark, Saves
 from stream.runtime.warm import Warm, check_nothing_left, check_origin
 from stream.transport.base import TaskLog
