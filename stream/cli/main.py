@@ -42,6 +42,11 @@ VERBS: dict[str, Verb] = {
         "files into a topic",
         "headrace produce events.jsonl --kafka localhost:9092 --topic transactions --key customer_id",
     ),
+    "backtest": Verb(
+        "stream.cli.backtest",
+        "what would these configurations have answered on history",
+        "headrace backtest fraud.yaml changed.yaml --source april.csv.gz may.csv.gz --out compared",
+    ),
     "schema": Verb(
         "stream.cli.schema", "JSON Schema and AsyncAPI of every topic", "headrace schema fraud.yaml --asyncapi"
     ),

@@ -15,9 +15,9 @@ from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.clock import ANY_JUMP, Clock, Reach
 from stream.pipeline.fold import SLICE, Fold
 from stream.pipeline.learn import LearnFailure
-from stream.records import OUTPUTS, Input, Outputs, Records, Skip
+from stream.records import OUTPUTS, Input, OutputName, Outputs, Records, Skip
 from stream.replay.columns import Columns
-from stream.replay.digest import Digests
+from stream.replay.digest import Digests, DigestState
 from stream.replay.durable import Lines
 from stream.replay.sources import Piece
 from stream.transport.files import reject_line
@@ -61,7 +61,7 @@ class Lane:
         self.skips = tuple(msgspec.convert(skip, Skip) for skip in told["skips"]) if told else ()
         at = told["at"] if told else None
         self.columns = Columns(self.fold, directory, at["columns"] if at else None)
-        self.digests = Digests(msgspec.convert(at["digests"], dict[Any, Any]) if at else None)
+        self.digests = Digests(msgspec.convert(at["digests"], dict[OutputName, DigestState]) if at else None)
         lengths = at["lines"] if at else {"alarms": 0, "rejects": 0}
         self._lines = {name: Lines(directory / f"{name}.jsonl", length) for name, length in lengths.items()}
 
