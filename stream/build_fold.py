@@ -14,13 +14,15 @@ from learners.metrics.coverage import Coverage
 from learners.rows import Layout
 from stream.codec import EventDecoder, LabelDecoder
 from stream.config import Config, fold_config
-from stream.config_sections import DetectorSpec, FeatureSignal
+from stream.config_sections import DetectorSpec, FeatureSignal, FieldDelay
 from stream.config_specs import codec_specs
+from stream.config_values import Duration, EventCount
 from stream.errors import ConfigError
 from stream.parts import build_detector, build_learner
 from stream.pipeline.clock import ANY_JUMP, Clock
 from stream.pipeline.fold import Fold
-from stream.pipeline.join import FOREVER, Join, JoinRules
+from stream.pipeline.join import Join
+from stream.pipeline.rules import FOREVER, JoinRules
 from stream.pipeline.state import PipelineState, Plan, Roles, Watch
 from stream.records import Input
 
@@ -144,11 +146,13 @@ def _rules(config: Config) -> JoinRules:
     labels = config.labels
     if labels is None:
         return JoinRules(wait_ms=config.events.remember.ms, field_delay_ms=0, park_ms=0)
-    at_once = labels.field is not None and labels.delay.ms == 0
-    assume = labels.assume
+    assume, rides, delay = labels.assume, labels.field is not None, labels.delay
+    after_ms = 0 if labels.at_once else delay.ms if isinstance(delay, Duration) else None
     return JoinRules(
-        wait_ms=config.events.remember.ms if at_once else labels.wait.ms,
-        field_delay_ms=labels.delay.ms if labels.field is not None else None,
+        wait_ms=config.events.remember.ms if labels.at_once else labels.wait.ms,
+        field_delay_ms=after_ms if rides else None,
+        field_delay_events=delay.events if isinstance(delay, EventCount) and after_ms is None else None,
+        field_delays=isinstance(delay, FieldDelay),
         assume=None if assume is None else _assumed(config, assume.value),
         assume_after_ms=FOREVER if assume is None else assume.after.ms,
         last_wins=labels.conflict == "last",
@@ -197,6 +201,8 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     target = {"problem": answers["problem"], "classes": labels.get("classes"), "open": labels.get("new_classes")}
     rows = {"features": shape["features"], "keeps_rows": state.join.keeps_rows, **target}
     specifications: dict[str, object] = {"clock": None, "coverage": None, "join": rows}
+    if state.join.rules.field_delays:  # each row says when it is due, which others' rows do not
+        rows["delays"] = True
     specifications["roles"] = {"champion": answers["champion"], "learners": answers["order"]}
     detectors = {spec["name"]: spec for spec in answers["detectors"]}
     for name in state.learners:

@@ -72,6 +72,8 @@ class Events:
     rejects: dict[int, Reject] = field(default_factory=dict)
     """By index."""
     tombstones: set[int] = field(default_factory=set)
+    delays_ms: list[int] | None = None
+    """How long after each event its label is known, 0 in the place of a reject; None when no field says it."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,6 +89,7 @@ class Events:
             self.records.slice(start, stop),
             _shifted({at: why for at, why in self.rejects.items() if start <= at < stop}, -start),
             {at - start for at in self.tombstones if start <= at < stop},
+            None if self.delays_ms is None else self.delays_ms[start:stop],
         )
 
     def extend(self, other: "Events") -> None:
@@ -94,8 +97,11 @@ class Events:
         size = len(self.ids)
         if not size:
             self.labels = None if other.labels is None else []
+            self.delays_ms = None if other.delays_ms is None else []
         if self.labels is not None and other.labels is not None:
             self.labels += other.labels
+        if self.delays_ms is not None and other.delays_ms is not None:
+            self.delays_ms += other.delays_ms
         self.ids += other.ids
         self.keys += other.keys
         self.times_ms += other.times_ms
@@ -204,7 +210,7 @@ class EventDecoder:
         self._spec = spec
         self._limits = limits
         self._read = event_reader(spec, limits, target)
-        self._parser: Parser = TypedEvents.fitting(spec, limits, target) or ByRules(self._read, 5)
+        self._parser: Parser = TypedEvents.fitting(spec, limits, target) or ByRules(self._read, 6)
         self._known = {*spec.roles, *spec.exclude, *(feature.name for feature in spec.features or ())}
         self._any = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -213,7 +219,7 @@ class EventDecoder:
         size = len(records)
         sifted = sift(records.values, self._parser, self._limits, self._read)
         own = sifted.timed_by(records.timestamps_ms) if self._spec.time is None else None
-        ids, keys, times, labels, rows = sifted.columns
+        ids, keys, times, labels, rows, delays = sifted.columns
         times = times if own is None else own
         self._sample(records.values, sifted.rejects)
         return Events(
@@ -225,6 +231,7 @@ class EventDecoder:
             records,
             sifted.rejects,
             sifted.tombstones,
+            None if self._spec.delay is None else sifted.aligned(delays, 0, size),
         )
 
     def _sample(self, values: Sequence[bytes | None], rejects: dict[int, Reject]) -> None:

@@ -21,6 +21,7 @@ from stream.codec_rules import (
     Fields,
     LabelValue,
     Refused,
+    delay_reader,
     label_reader,
     text_reader,
     time_reader,
@@ -209,6 +210,7 @@ class TypedEvents:
         self._is_plain = spec.time is not None and spec.time.unit == "ms"
         self._label = None if spec.label is None else _label_column(spec.label, limits, target)
         self._rows = _tuple_maker(len(spec.features or ()))
+        self._delay = None if spec.delay is None else delay_reader(spec.delay)
 
     def columns(self, parsed: list[Any]) -> Columns:
         nothing = [None] * len(parsed)
@@ -221,6 +223,7 @@ class TypedEvents:
             else _read_times([one.time for one in parsed], self._time, is_plain=self._is_plain),
             nothing if self._label is None else self._label([one.label for one in parsed]),
             self._rows(parsed),
+            nothing if self._delay is None else [self._delay(one.delay) for one in parsed],
         )
 
     @classmethod
@@ -235,6 +238,8 @@ class TypedEvents:
             types["time"] = spec.time.field, int | float | str, True
         if spec.label is not None:
             types["label"] = spec.label, _label_type(target, limits), False
+        if spec.delay is not None:
+            types["delay"] = spec.delay.field, int | float, True
         for place, feature in enumerate(spec.features):
             types[f"f{place}"] = feature.name, _feature_type(feature.kind, limits), feature.required
         parse = _typed_decoder(types)

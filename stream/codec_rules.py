@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from learners.base import Value
 from learners.rows import Feature, Row
-from stream.codec_specs import EventSpec, LabelSpec, Limits, Target, TimeField
+from stream.codec_specs import DelayField, EventSpec, LabelSpec, Limits, Target, TimeField
 
 Fields: TypeAlias = Mapping[str, Any]
 LabelValue: TypeAlias = float | str | None
@@ -43,6 +43,8 @@ class ReadEvent(NamedTuple):
     time_ms: int | None
     label: LabelValue
     row: Row
+    delay_ms: int | None
+    """None when no field has it."""
 
 
 class ReadLabel(NamedTuple):
@@ -127,6 +129,24 @@ def time_reader(field: TimeField) -> Callable[[object], int]:
         if not TIME_MS_MIN <= time_ms <= TIME_MS_MAX:
             raise Refused("out_of_range", f"{name}: not between the years 1 and 9999 (unit: {field.unit})")
         return time_ms
+
+    return read
+
+
+def delay_reader(delay: DelayField) -> Callable[[object], int]:
+    """To milliseconds, rounded."""
+    name, longest = delay.field, delay.max_ms / delay.unit_ms
+
+    def read(value: object) -> int:
+        if type(value) is not int and type(value) is not float:
+            _wrong(name, "number", value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Refused("non_finite", f"{name}: not a finite number")
+        if not 0 <= value <= longest:
+            raise Refused(
+                "out_of_range", f"{name}: not between 0 and {longest:g}, as long as an event waits for its label"
+            )
+        return round(value * delay.unit_ms)
 
     return read
 
@@ -219,8 +239,9 @@ def event_reader(spec: EventSpec, limits: Limits, target: Target) -> Callable[[F
     """Reads one event whole, or raises Refused. A label that is null or missing is no error: it is not known yet."""
     read_id = text_reader(spec.id, limits)
     key, read_key = spec.key, text_reader(spec.key or "", limits, may_be_empty=True)
-    time, label = spec.time, spec.label
+    time, label, delay = spec.time, spec.label, spec.delay
     read_time = None if time is None else time_reader(time)
+    read_delay = None if delay is None else delay_reader(delay)
     read_label = label_reader(label or "", target, limits)
     features = [(feature, feature_reader(feature, limits)) for feature in spec.features or ()]
     taken = frozenset((*spec.roles, *spec.exclude))
@@ -241,6 +262,7 @@ def event_reader(spec: EventSpec, limits: Limits, target: Target) -> Callable[[F
                     for feature, one in features
                 ]
             ),
+            None if delay is None or read_delay is None else read_delay(_take(fields, delay.field)),
         )
 
     return read

@@ -26,6 +26,15 @@ class TimeField(msgspec.Struct, frozen=True):
     unit: Literal["s", "ms", "us"] = "ms"
 
 
+class DelayField(msgspec.Struct, frozen=True):
+    """Where an event says how long after it its label is known: a number of units, finite and not negative."""
+
+    field: str
+    unit_ms: int = 1
+    max_ms: int = 2**53
+    """A longer one is refused."""
+
+
 class EventSpec(msgspec.Struct, frozen=True):
     """Fields of an event. ``features`` None: every number, boolean and string that is not named elsewhere here."""
 
@@ -37,12 +46,14 @@ class EventSpec(msgspec.Struct, frozen=True):
     """Of open features, the fields that are none."""
     label: str | None = None
     """The label rides in the event."""
+    delay: DelayField | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Fields that are not there to be features: id, key, time, label, as far as they are named."""
+        """Fields that are not there to be features: id, key, time, label, delay, as far as they are named."""
         time = None if self.time is None else self.time.field
-        return tuple(name for name in (self.id, self.key, time, self.label) if name is not None)
+        delay = None if self.delay is None else self.delay.field
+        return tuple(name for name in (self.id, self.key, time, self.label, delay) if name is not None)
 
 
 class LabelSpec(msgspec.Struct, frozen=True):

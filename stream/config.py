@@ -30,6 +30,7 @@ from stream.config_sections import (
     Events,
     FeatureSignal,
     FeatureStage,
+    FieldDelay,
     Journal,
     Labels,
     LearnerSpec,
@@ -217,10 +218,13 @@ class Config(Section):
     def _check_features(self) -> None:
         events = self.events
         label = self.labels.field if self.labels is not None else None
+        delay = (
+            self.labels.delay.field if self.labels is not None and isinstance(self.labels.delay, FieldDelay) else None
+        )
         listed = None if events.features is None else [feature.name for feature in events.features]
         if label is not None and label in (listed or ()):
             raise wrong(f"events.features: {label!r} is the label; a learner must not see it")
-        hidden = {events.id, events.key, events.time and events.time.field, label, *events.exclude}
+        hidden = {events.id, events.key, events.time and events.time.field, label, delay, *events.exclude}
         for spec in self.detectors:
             if not isinstance(spec.signal, FeatureSignal) or self.features:
                 continue

@@ -8,9 +8,20 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from stream.config_values import Duration, Every, Secret, StoreAddress, finite, learner_shape, part_shape, wrong
+from stream.config_values import (
+    UNITS_MS,
+    Duration,
+    EventCount,
+    Every,
+    Secret,
+    StoreAddress,
+    finite,
+    learner_shape,
+    part_shape,
+    wrong,
+)
 
 DAY = Duration(86_400_000)
 
@@ -136,10 +147,38 @@ class Assume(Section):
     after: Duration = Field(description="How long after the event silence counts as this label, in event time.")
 
 
+class FieldDelay(Section):
+    """Each event says in a field how long after it its label is known: a finite number that is not negative."""
+
+    field: Text = Field(
+        description="Name of the field. An event without such a number, or with one beyond `wait`, is refused. Where "
+        "`features` is omitted it is none of them: a delay may tell of the outcome."
+    )
+    unit: Literal["ms", "s", "m", "h", "d", "w"] = Field(default="s", description="What the field counts.")
+
+    @property
+    def unit_ms(self) -> int:
+        return UNITS_MS[self.unit]
+
+
+def _delay_kind(value: Any) -> str:
+    if isinstance(value, (Mapping, FieldDelay)):
+        return "of the event"
+    return "events" if isinstance(value, EventCount) or (isinstance(value, str) and "event" in value) else "duration"
+
+
+Delay: TypeAlias = Annotated[
+    Annotated[Duration, Tag("duration")]
+    | Annotated[EventCount, Tag("events")]
+    | Annotated[FieldDelay, Tag("of the event")],
+    Discriminator(_delay_kind),
+]
+
+
 def _wait(data: dict[str, Any]) -> Duration:
-    assume = data.get("assume")
-    if data.get("field") is not None:
-        return Duration(max(DAY.ms, data["delay"].ms if "delay" in data else 0))
+    assume, delay = data.get("assume"), data.get("delay")
+    if data.get("field") is not None and not isinstance(delay, FieldDelay):
+        return Duration(max(DAY.ms, delay.ms if isinstance(delay, Duration) else 0))
     return Duration(max(30 * DAY.ms, 2 * assume.after.ms if assume is not None else 0))
 
 
@@ -157,8 +196,10 @@ class Labels(Section):
     topic: Topic | None = Field(default=None, description="Kafka topic of the labels, partitioned as the events.")
     file: Files | None = Field(default=None, description="File or files of labels, in order.")
     field: Text | None = Field(default=None, description="Field of the event that holds its label (history, demos).")
-    delay: Duration = Field(
-        default=Duration(0), description="With `field`: how long after the event the label is known, in event time."
+    delay: Delay = Field(
+        default=Duration(0),
+        description="With `field`: how long after the event the label is known. `7d`: in event time. `2 events`: just "
+        "before the second event after it. `{field: settlement_days, unit: d}`: as each event says, in event time.",
     )
     id: Text | None = Field(default=None, description="Field of a label with the id of its event.")
     value: Text | None = Field(default=None, description="Field of a label with its value.")
@@ -172,7 +213,8 @@ class Labels(Section):
     wait: Duration = Field(
         default_factory=_wait,
         description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if "
-        "longer; with `field` its delay, and a day at least.",
+        "longer; with `field` its delay, and a day at least. Where the delay is counted in events that is the wait, and this "
+        "only says for how long ids are remembered.",
     )
     conflict: Literal["first", "last"] = Field(
         default="first", description="Which of two different labels of an event counts. `last` keeps features for it."
@@ -192,6 +234,11 @@ class Labels(Section):
         """Whether labels are records of their own."""
         return self.field is None
 
+    @property
+    def at_once(self) -> bool:
+        """Whether a label is known as soon as its event is."""
+        return self.field is not None and self.delay in {Duration(0), EventCount(0)}
+
     @model_validator(mode="after")
     def _check(self) -> "Labels":
         _one_source(self.topic, self.file, "labels")
@@ -206,7 +253,7 @@ class Labels(Section):
             raise wrong("labels of their own need `id` (the event's) and `value`")
         elif self.file is not None and self.time is None:
             raise wrong("`time` is required: a line of a file has no time of its own")
-        elif self.delay.ms:
+        elif self.delay != Duration(0):
             raise wrong("`delay` is for `field`; records of labels say their own time")
         if self.field is not None and self.assume is not None:
             raise wrong("`assume` is for labels of their own; a label that rides in its event is not waited for")
@@ -214,8 +261,12 @@ class Labels(Section):
             raise wrong("`partitioning: broadcast` is for a labels topic")
         if self.assume is not None and self.wait < self.assume.after:
             raise wrong(f"`wait` ({self.wait}) must not be shorter than `assume: {{after: {self.assume.after}}}`")
-        if self.wait < self.delay:
+        if isinstance(self.delay, Duration) and self.wait < self.delay:
             raise wrong(f"`wait` ({self.wait}) must not be shorter than `delay` ({self.delay})")
+        if isinstance(self.delay, EventCount) and self.waiting_max < self.delay.events:
+            raise wrong(f"`waiting_max` ({self.waiting_max:_}) must not be smaller than `delay` ({self.delay})")
+        if isinstance(self.delay, FieldDelay) and self.delay.field == self.field:
+            raise wrong(f"`delay` is read from {self.field!r}, which is the label itself")
         if self.classes is not None and len(set(self.classes)) != len(self.classes):
             raise wrong("a class is listed twice")
         if self.classes is not None and len(self.classes) > self.classes_max:

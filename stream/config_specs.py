@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from learners.base import Problem
 from learners.rows import Feature
-from stream.codec_specs import EventSpec, LabelSpec, Limits, Target, TimeField
+from stream.codec_specs import DelayField, EventSpec, LabelSpec, Limits, Target, TimeField
 from stream.config import Config
-from stream.config_sections import TimeSpec
+from stream.config_sections import FieldDelay, TimeSpec
 from stream.errors import ConfigError
 
 
@@ -44,6 +44,7 @@ def codec_specs(config: Config) -> CodecSpecs:
             features=features,
             exclude=events.exclude,
             label=labels.field if labels is not None else None,
+            delay=_delay(config),
         ),
         labels=label_spec,
         target=Target(
@@ -53,6 +54,12 @@ def codec_specs(config: Config) -> CodecSpecs:
         ),
         limits=Limits(**config.limits.model_dump()),
     )
+
+
+def _delay(config: Config) -> DelayField | None:
+    if config.labels is None or not isinstance(delay := config.labels.delay, FieldDelay):
+        return None
+    return DelayField(delay.field, delay.unit_ms, config.labels.wait.ms)
 
 
 def _time(spec: TimeSpec | None) -> TimeField | None:

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION_MS_MAX: Final = 100 * 366 * 86_400_000
 _PIECE = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?)(ms|s|m|h|d|w)")
 _RECORDS = re.compile(r"(\d+(?:_\d+)*)\s+(?:events?|records?)")
+_EVENTS = re.compile(r"(\d+(?:_\d+)*)\s+events?")
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -50,7 +51,7 @@ class Duration:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             total = value * 1000
         elif isinstance(value, str) and (pieces := _PIECE.findall(value)) and "".join(map("".join, pieces)) == value:
-            total = sum(float(number) * _UNITS_MS[unit] for number, unit in pieces)
+            total = sum(float(number) * UNITS_MS[unit] for number, unit in pieces)
         else:
             raise wrong(f"expected a duration such as 7d, 30m, 1h30m, 250ms or a number of seconds, got {value!r}")
         if not 0 <= total <= _DURATION_MS_MAX:
@@ -60,7 +61,7 @@ class Duration:
     def __str__(self) -> str:
         rest, text = self.ms, ""
         for unit in ("d", "h", "m", "s", "ms"):
-            count, rest = divmod(rest, _UNITS_MS[unit])
+            count, rest = divmod(rest, UNITS_MS[unit])
             text += f"{count}{unit}" if count else ""
         return text or "0s"
 
@@ -100,6 +101,38 @@ class Every:
         if self.records is not None:
             return f"{self.records:_} events"
         return str(Duration(round((self.seconds or 0.0) * 1000)))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventCount:
+    """A distance in events: ``2 events``, ``1 event``, ``1_000 events``.
+
+    Examples
+    --------
+    >>> EventCount.parse("1_000 events").events
+    1000
+    >>> str(EventCount(1))
+    '1 event'
+    """
+
+    events: int
+
+    @classmethod
+    def parse(cls, value: object) -> "EventCount":
+        if isinstance(value, EventCount):
+            return value
+        if isinstance(value, str) and (found := _EVENTS.fullmatch(value.strip())):
+            return cls(int(found[1]))
+        raise wrong(f"expected a number of events such as `2 events`, got {value!r}")
+
+    def __str__(self) -> str:
+        return f"{self.events:_} event{'' if self.events == 1 else 's'}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

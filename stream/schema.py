@@ -12,7 +12,7 @@ import msgspec
 from learners.base import Problem
 from learners.rows import Feature
 from stream.codec_outputs import Alarm, DetailedPrediction, RejectReference
-from stream.codec_specs import EventSpec, LabelSpec, Limits, Target, TimeField
+from stream.codec_specs import DelayField, EventSpec, LabelSpec, Limits, Target, TimeField
 from stream.records import Claim, Entry
 
 Schema: TypeAlias = dict[str, Any]
@@ -58,6 +58,15 @@ def _time(field: TimeField) -> Schema:
         f"in {field.zone} when it has no offset.",
         "type": ["number", "string"],
         "examples": ["2018-06-01T10:20:30Z"],
+    }
+
+
+def _delay(field: DelayField) -> Schema:
+    return {
+        "description": f"How long after the event its label is known; 1 is {field.unit_ms} milliseconds.",
+        "type": "number",
+        "minimum": 0,
+        "maximum": field.max_ms / field.unit_ms,
     }
 
 
@@ -130,6 +139,9 @@ def event_schema(spec: EventSpec, target: Target, limits: Limits) -> Schema:
             "anyOf": [_label(target, limits), {"type": "null"}],
         }
         _merged(properties, spec.label, label)
+    if spec.delay is not None:
+        _merged(properties, spec.delay.field, _delay(spec.delay))
+        required.append(spec.delay.field)
     for feature in spec.features or ():
         _merged(properties, feature.name, _feature(feature, limits))
         if feature.required:

@@ -147,7 +147,7 @@ def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str
         )  # fmt: skip
         yield f"{models}; what belongs together must have one key"
     labels = config.labels
-    if labels is None or (labels.field is not None and not labels.delay.ms):
+    if labels is None or labels.at_once:
         return
     listed = config.events.features
     columns = len(listed) if listed is not None else 20

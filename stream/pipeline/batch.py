@@ -16,6 +16,8 @@ from stream.pipeline.parking import IncomingLabel
 from stream.records import Records, Reject, Skip
 
 UNKNOWN = float("nan")
+AT_END = -1
+"""As the position of a record that brings something about: none did, the stream has ended."""
 
 
 @dataclass(slots=True)
@@ -28,8 +30,18 @@ class Batch:
     order: Sequence[int]
     """Alternating: input, how many of its records, input, how many, ..."""
     skips: tuple[Skip, ...] = ()
+    flush: int = 0
+    """At a finite stream's end: how many waiting labels are revealed before their time (``ending``)."""
     _starts: list[tuple[int, int, int]] = field(default_factory=list)
     """(position, input, index) at which each run begins; made on first use."""
+
+    @classmethod
+    def ending(cls, flush: int, time_ms: int, skips: tuple[Skip, ...] = ()) -> "Batch":
+        """No records, but labels that are revealed because a finite stream has ended, as if it went on.
+
+        What follows from them has the place of a record that there is not: offset -1 of the events, at ``time_ms``.
+        """
+        return cls(Events(records=Records([-1], [time_ms], [None], [None])), (), (), skips, flush)
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """(input, start, stop) of each run of records, indices into that input's columns."""
@@ -65,6 +77,8 @@ class Batch:
 
     def place(self, position: int) -> tuple[int, int]:
         """(input, index into its columns) of the batch's record number ``position``."""
+        if position == AT_END and self.flush:
+            return 0, 0
         if not self._starts:
             at = 0
             for which, start, stop in self.runs():

@@ -8,7 +8,7 @@ from stream.codec import EventDecoder, Events, LabelDecoder, Labels
 from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.state import Part, PipelineState, Plan
 from stream.pipeline.step import StageName, Witness, step
-from stream.records import Input, Outputs, Records
+from stream.records import Input, Outputs, Records, Skip
 
 Build: TypeAlias = Callable[[dict[str, object], Sequence[Input]], "Fold"]
 """From a lineage and a task's inputs to a fresh fold."""
@@ -44,13 +44,7 @@ class Fold:
 
     def step(self, batch: Batch | RawBatch, witness: Witness | None = None) -> Outputs:
         """Fold a batch at one go. Raises as ``stages``."""
-        work = self.stages(batch, witness)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                outputs: Outputs = done.value
-                return outputs
+        return _done(self.stages(batch, witness))
 
     def stages(self, batch: Batch | RawBatch, witness: Witness | None = None) -> Generator[StageName, None, Outputs]:
         """Fold a batch, a slice at a time: where it is cut changes nothing but the time that it takes.
@@ -68,12 +62,26 @@ class Fold:
                 # Decoded and folded while it is in the cache: 0.8 µs an event less than decoding the whole batch before.
                 part = Batch(self.event_decoder.decode(part), (), (0, len(part)), batch.skips)  # noqa: PLW2901
                 yield "decode"
-            outputs = yield from step(self.state, part, self.plan, witness)
-            for name, out in outputs.items():
-                if name in said:
-                    said[name].extend(out)
-                else:
-                    said[name] = out
+            _add(said, (yield from step(self.state, part, self.plan, witness)))
+        return said
+
+    def flush(self, witness: Witness | None = None, skips: tuple[Skip, ...] = ()) -> Outputs:
+        """At the end of a finite stream: reveal each label that still waits in its event, as River does.
+
+        They come in the order in which they would fall due, each at that time, and are learned, watched and measured as if
+        stream time went on. What follows from them stands at offset -1 of the events. Silence that has not lasted long
+        enough is no label, so nothing is assumed. For a replay that goes no further: a state that is saved keeps what
+        waits, or who starts with it would learn that twice.
+
+        Raises
+        ------
+        LearnFailure
+            Then this fold is to be dropped, and a recovered one to be flushed with the failure's skip as well.
+        """
+        said: Outputs = {}
+        while self.state.join.left:
+            ending = Batch.ending(SLICE, self.state.clock.stream_time_ms, skips)
+            _add(said, _done(step(self.state, ending, self.plan, witness)))
         return said
 
     def parts(self) -> Iterator[tuple[str, Part]]:
@@ -104,6 +112,24 @@ class Fold:
         roles.frozen = {name: why for name, why in had_roles.frozen.items() if name in kept}
         roles.learn_errors = {name: count for name, count in had_roles.learn_errors.items() if name in kept}
         return anew
+
+
+def _done(work: Generator[StageName, None, Outputs]) -> Outputs:
+    """What a step that is done at one go says."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            outputs: Outputs = done.value
+            return outputs
+
+
+def _add(said: Outputs, outputs: Outputs) -> None:
+    for name, out in outputs.items():
+        if name in said:
+            said[name].extend(out)
+        else:
+            said[name] = out
 
 
 def _widths(state: PipelineState) -> dict[str, int]:

@@ -13,46 +13,22 @@ A row's life::
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.rows import Frame, Layout
 from stream.codec import Events, Labels
-from stream.pipeline.batch import UNKNOWN, Arranged, Batch, Draft, Refusal
+from stream.pipeline.batch import AT_END, UNKNOWN, Arranged, Batch, Draft, Refusal
 from stream.pipeline.clock import NEVER, Clock
+from stream.pipeline.due import Due
 from stream.pipeline.parking import IncomingLabel, Parking
+from stream.pipeline.rules import JoinRules
 from stream.pipeline.waiting import WaitingRows
 from stream.records import Records, Reject
 
 WAITING, ASSUMED, LABELLED, EXPIRED = range(4)
-FOREVER = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class JoinRules:
-    """When a label meets its event. Durations in milliseconds of stream time."""
-
-    wait_ms: int
-    """How long an event waits (and its id is known as a duplicate)."""
-    field_delay_ms: int | None = None
-    """The label rides in the event and is known after this delay; 0: at once. None: labels have inputs of their own."""
-    assume: float | None = None
-    """What silence counts as."""
-    assume_after_ms: int = FOREVER
-    last_wins: bool = False
-    """Of two conflicting labels."""
-    park_ms: int = 86_400_000
-    """How long a label waits for its event."""
-    park_max: int = 10_000
-    waiting_max: int = 1_000_000
-    broadcast: bool = False
-    """Every task sees all labels: one that meets no event is counted, not refused."""
-    open_classes: bool = False
-    classes_max: int = 32
-    truths: bool = False
-    """Labels are true or false (binary, anomaly); only how they are told."""
 
 
 def _too_many(value: object) -> Reject:
@@ -81,10 +57,10 @@ class Join:
         self.know(classes)
         self.keeps_rows = rules.field_delay_ms != 0
         """A label that rides in its event and is known at once needs no waiting row."""
-        self._due_after_ms = rules.assume_after_ms if rules.field_delay_ms is None else rules.field_delay_ms or FOREVER
         self._known: dict[str, int] = {}
         self._rows = WaitingRows(layout)
-        self._due = self._expire = self._forget = 0  # the next row number for each
+        self._due = Due(rules, self._rows)
+        self._expire = self._forget = 0  # the next row number for each
         self._wake_ms = NEVER
         self._parking = Parking(rules.park_ms, rules.park_max)
 
@@ -97,6 +73,11 @@ class Join:
     def parked(self) -> int:
         """Labels that wait for their event."""
         return len(self._parking)
+
+    @property
+    def left(self) -> int:
+        """Rows whose label rides in the event and has not fallen due: what ``Fold.flush`` reveals."""
+        return self._due.left
 
     # --- arranging a batch ------------------------------------------------------------------------------------
 
@@ -111,6 +92,8 @@ class Join:
             elif which:
                 self._labels(draft, which, batch.labels[which - 1], start, stop, position, clock)
             position += stop - start
+        for number, due_ms in self._due.rest(min(batch.flush, self.left)):
+            self._fall_due(draft, number, max(clock.stream_time_ms, due_ms), AT_END, clock)
         return self._arranged(draft, batch.events)
 
     def _clean_run(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> bool:
@@ -143,9 +126,9 @@ class Join:
         return True
 
     def _events(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> None:
-        ids, times, labels = events.ids, events.times_ms, events.labels
+        ids, times, labels, delays = events.ids, events.times_ms, events.labels, events.delays_ms
         known, rows, immediate = self._known, self._rows, not self.keeps_rows
-        waiting_max = self.rules.waiting_max
+        waiting_max, after_events = self.rules.waiting_max, self._due.after_events
         now = clock.stream_time_ms
         for index in range(start, stop):
             cause = position + index - start
@@ -168,10 +151,15 @@ class Join:
                 why = _too_many(label)
                 self._refuse_or_count(draft, 0, events.records, index, why, cause, clock)
                 continue
+            if after_events is not None and rows.next - self._due.next >= after_events:
+                self._release_counted(draft, now, cause, clock)
             at_once = immediate and target == target  # noqa: PLR0124 - not NaN
             number = known[event] = rows.append(event, time_ms, now, LABELLED if at_once else WAITING, target)
             draft.event(now, cause)
             draft.accepted.append(index)
+            if delays is not None:
+                self._due.add(number, now + delays[index], labelled=target == target)  # noqa: PLR0124 - not NaN
+                self._wake_ms = min(self._wake_ms, now + delays[index])
             if at_once:
                 draft.label(number - self._first_row, now, cause, target)
                 draft.ages_ms.append(now - time_ms)
@@ -263,12 +251,9 @@ class Join:
     def _release(self, draft: Draft, now: int, cause: int, clock: Clock) -> None:
         """Labels that are due, rows whose wait is over, ids that are forgotten, parked labels that met nobody."""
         rows, rules = self._rows, self.rules
-        if self._due_after_ms < FOREVER:
-            bound = now - self._due_after_ms
-            while self._due < rows.next and rows.seen_ms(self._due) <= bound:
-                self._fall_due(draft, self._due, now, cause, clock)
-                self._due += 1
-        while self._expire < rows.next and rows.seen_ms(self._expire) <= now - rules.wait_ms:
+        for number in self._due.by(now):
+            self._fall_due(draft, number, now, cause, clock)
+        while self._expire < self._due.waits_to and rows.seen_ms(self._expire) <= now - rules.wait_ms:
             self._end_wait(clock, "events_unlabelled")
         while self._forget < self._expire and rows.seen_ms(self._forget) <= now - rules.wait_ms - rules.park_ms:
             self._known.pop(rows.id(self._forget))
@@ -277,11 +262,22 @@ class Join:
             self._orphan(draft, label, cause, clock)
         self._set_wake(now)
 
+    def _release_counted(self, draft: Draft, now: int, cause: int, clock: Clock) -> None:
+        """Labels that are due just before the event to come, where events are counted: then their waits are over, too."""
+        rows, rules = self._rows, self.rules
+        for number in self._due.counted():
+            self._fall_due(draft, number, now, cause, clock)
+        while self._expire < self._due.next:
+            self._end_wait(clock, "events_unlabelled")
+        self._wake_ms = min(self._wake_ms, rows.seen_ms(self._forget) + rules.wait_ms + rules.park_ms)
+
     def _fall_due(self, draft: Draft, number: int, now: int, cause: int, clock: Clock) -> None:
+        if number < self._forget:
+            return  # it had to go before its time
         status, truth = self._rows.marked(number)
         if status != WAITING:
             return
-        if self.rules.field_delay_ms is None:
+        if not self.rules.in_events:
             assert self.rules.assume is not None
             self._rows.mark(number, ASSUMED, self.rules.assume)
             clock.counts["labels_assumed"] += 1
@@ -307,16 +303,14 @@ class Join:
             self._end_wait(clock, "events_dropped")
         self._known.pop(self._rows.id(self._forget))
         self._forget += 1
-        self._due = max(self._due, self._forget)
+        self._due.begin_at(self._forget)
 
     def _set_wake(self, now: int) -> None:
         rows, rules = self._rows, self.rules
-        heads = [now + min(self._due_after_ms, rules.wait_ms)]
-        if self._due < rows.next and self._due_after_ms < FOREVER:
-            heads.append(rows.seen_ms(self._due) + self._due_after_ms)
+        heads = [now + min(self._due.after_ms, rules.wait_ms), self._due.wake_ms()]
         # where ids are remembered only to drop duplicates, they are forgotten in bunches
         late_ms = 0 if self.keeps_rows else rules.wait_ms // 64
-        if self._expire < rows.next:
+        if self._expire < self._due.waits_to:
             heads.append(rows.seen_ms(self._expire) + rules.wait_ms + late_ms)
         if self._forget < self._expire:
             heads.append(rows.seen_ms(self._forget) + rules.wait_ms + rules.park_ms + late_ms)
@@ -418,7 +412,7 @@ class Join:
             See ``WaitingRows.rescore``.
         """
         self._rows.rescore(former, widths)
-        self._due = max(self._due, self._expire)  # without a delay or an assumption nothing moved it
+        self._due.begin_at(self._expire)  # without a delay or an assumption nothing moved it
         self._wake_ms = NEVER  # other rules, other times: look at the next event
 
     # --- as a part of the state -----------------------------------------------------------------------------------
@@ -429,7 +423,7 @@ class Join:
     def dump(self, since: int) -> Iterator[tuple[str, object]]:
         told = {
             "classes": list(self.classes),
-            "places": (self._due, self._expire, self._forget, self._wake_ms),
+            "places": (self._due.next, self._expire, self._forget, self._wake_ms),
             "parking": self._parking.dump(),
         }
         yield "join", told
@@ -444,7 +438,10 @@ class Join:
         told = chunks["join"]
         assert isinstance(told, dict)
         self.know(told["classes"])
-        self._due, self._expire, self._forget, self._wake_ms = told["places"]
+        due, self._expire, self._forget, self._wake_ms = told["places"]
         self._parking.load(told["parking"])
         self._rows.load(chunks)
-        self._known = {self._rows.id(number): number for number in range(self._forget, self._rows.next)}
+        remembered = range(self._forget, self._rows.next)
+        self._known = {self._rows.id(number): number for number in remembered}
+        waiting = (number for number in remembered if self._rows.marked(number)[0] == WAITING)
+        self._due.load(due, (number for number in waiting if not isnan(self._rows.marked(number)[1])))

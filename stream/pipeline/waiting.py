@@ -105,6 +105,7 @@ class WaitingRows:
         self._seen_ms = array("q")
         self._status = bytearray()
         self._truth = array("d")
+        self._due_ms = array("q")  # empty, or as long as the others
         self._blocks: dict[int, Block] = {}
         self._first = 0  # the first that counts; what lies before is deleted in bulk
         self._kept = 0  # row number of the next whose features come
@@ -123,6 +124,10 @@ class WaitingRows:
         self._status.append(status)
         self._truth.append(truth)
         return number
+
+    def fall_due_at(self, due_ms: int) -> None:
+        """When the row that was appended last is due; to be told of every row or of none."""
+        self._due_ms.append(due_ms)
 
     def extend(
         self, events: list[str], times_ms: NDArray[np.int64], status: int, truths: NDArray[np.float64] | None
@@ -146,6 +151,9 @@ class WaitingRows:
     def seen_ms(self, number: int) -> int:
         """Stream time when the event came; never decreases with the number."""
         return self._seen_ms[number - self._base]
+
+    def due_ms(self, number: int) -> int:
+        return self._due_ms[number - self._base]
 
     def marked(self, number: int) -> tuple[int, float]:
         """Status and truth."""
@@ -204,7 +212,7 @@ class WaitingRows:
         self._first = ids // BLOCK * BLOCK
         dead = self._first - self._base
         if dead > max(BLOCK, len(self._ids) // 4):
-            for column in (self._ids, self._times_ms, self._seen_ms, self._status, self._truth):
+            for column in (self._ids, self._times_ms, self._seen_ms, self._status, self._truth, self._due_ms):
                 del column[:dead]
             self._base += dead
             for gone in [number for number in self._stamps if number < self._base // BLOCK]:
@@ -239,16 +247,16 @@ class WaitingRows:
             if self._stamps.get(number, 0) > since:
                 start = number * BLOCK - self._base
                 cut = slice(start, start + BLOCK)
-                yield (
-                    f"marks/{number}",
-                    {
-                        "ids": self._ids[cut],
-                        "times_ms": np.array(self._times_ms[cut], np.int64),
-                        "seen_ms": np.array(self._seen_ms[cut], np.int64),
-                        "status": bytes(self._status[cut]),
-                        "truth": np.array(self._truth[cut], np.float64),
-                    },
-                )
+                told: dict[str, object] = {
+                    "ids": self._ids[cut],
+                    "times_ms": np.array(self._times_ms[cut], np.int64),
+                    "seen_ms": np.array(self._seen_ms[cut], np.int64),
+                    "status": bytes(self._status[cut]),
+                    "truth": np.array(self._truth[cut], np.float64),
+                }
+                if self._due_ms:
+                    told["due_ms"] = np.array(self._due_ms[cut], np.int64)
+                yield f"marks/{number}", told
         for number, block in self._blocks.items():
             if block.stamp > since:
                 yield f"features/{number}", block.dump(self._layout)
@@ -268,5 +276,7 @@ class WaitingRows:
             self._seen_ms.extend(told["seen_ms"].tolist())
             self._status += told["status"]
             self._truth.extend(told["truth"].tolist())
+            if "due_ms" in told:
+                self._due_ms.extend(told["due_ms"].tolist())
         for name in sorted((n for n in chunks if n.startswith("features/")), key=lambda n: int(n.split("/")[1])):
             self._blocks[int(name.split("/")[1])] = Block.load(self._layout, chunks[name])

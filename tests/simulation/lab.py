@@ -17,7 +17,7 @@ from stream.checkpoints.signing import Signer
 from stream.config import Config
 from stream.pipeline.batch import Batch
 from stream.pipeline.fold import Fold
-from stream.records import Input, Records
+from stream.records import Input, Outputs, Records
 from stream.runtime.readings import TaskReadings
 from stream.runtime.recovery import Recovery
 from stream.transport.memory import MemoryLog
@@ -55,12 +55,19 @@ class Lab:
     def feed(self, steps: Sequence[Step], cut: int = 10**9) -> "Lab":
         """Fold the steps in batches of ``cut`` records."""
         for start in range(0, len(steps), cut):
-            batch = self.batch(steps[start : start + cut])
-            for name, out in self.fold.step(batch).items():
-                headers = out.headers or [{}] * len(out)
-                rows = zip(out.keys, out.values, headers, strict=True)
-                self.said[name] += [(out.first_seq + place, *row) for place, row in enumerate(rows)]
+            self._hear(self.fold.step(self.batch(steps[start : start + cut])))
         return self
+
+    def flush(self, **arguments: Any) -> "Lab":
+        """End the stream: what waits in its event is revealed."""
+        self._hear(self.fold.flush(**arguments))
+        return self
+
+    def _hear(self, outputs: Outputs) -> None:
+        for name, out in outputs.items():
+            headers = out.headers or [{}] * len(out)
+            rows = zip(out.keys, out.values, headers, strict=True)
+            self.said[name] += [(out.first_seq + place, *row) for place, row in enumerate(rows)]
 
     def batch(self, steps: Sequence[Step]) -> Batch:
         records = [Records() for _ in self.inputs]

@@ -6,9 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from learners.rows import Feature
-from stream.codec import EventDecoder, EventSpec, LabelDecoder, LabelSpec, Limits, Target, TimeField
+from stream.codec import EventDecoder, Events, EventSpec, LabelDecoder, LabelSpec, Limits, Target, TimeField
 from stream.codec_columns import ByRules
 from stream.codec_rules import event_reader
+from stream.codec_specs import DelayField
 from stream.records import Records
 
 REASONS = {"decode", "schema", "non_finite", "out_of_range", "too_wide", "too_deep", "too_large", "label_domain"}
@@ -21,6 +22,9 @@ DECODERS = [
     *CLOSED,
     EventDecoder(EventSpec("id", "key", TimeField("at"), None, label="y"), LIMITS, TARGETS[0]),
     EventDecoder(EventSpec("id", features=()), LIMITS, TARGETS[0]),
+    EventDecoder(
+        EventSpec("id", None, TimeField("at"), FEATURES, label="y", delay=DelayField("z", 10, 20)), LIMITS, TARGETS[0]
+    ),
     *(LabelDecoder(LabelSpec("id", "y", TimeField("at")), LIMITS, target) for target in TARGETS),
 ]
 
@@ -74,6 +78,8 @@ def test_accepted_or_refused_with_a_listed_reason(value):
     """Never an exception; and one of both for every decoder."""
     for decoder in DECODERS:
         out = read(decoder, value)
+        if isinstance(out, Events) and out.delays_ms is not None:
+            assert 0 <= out.delays_ms[0] <= 20
         if out.rejects:
             assert out.rejects[0].reason in REASONS
             assert out.rejects[0].error
@@ -90,7 +96,7 @@ def test_the_typed_decoder_and_the_rules_agree(value):
     """
     for decoder, target in zip(CLOSED, TARGETS, strict=True):
         slow = EventDecoder(SPEC, LIMITS, target)
-        slow._parser = ByRules(event_reader(SPEC, LIMITS, target), 5)
+        slow._parser = ByRules(event_reader(SPEC, LIMITS, target), 6)
         fast, exact = read(decoder, value), read(slow, value)
         if fast.rejects:
             assert exact.rejects == fast.rejects

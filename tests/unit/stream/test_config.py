@@ -164,6 +164,33 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
             "`wait` (1d) must not be shorter",
         ),
         ({"labels": {"field": "y", "wait": "1d", "delay": "7d"}}, "must not be shorter than `delay` (7d)"),
+        ({"labels": {"field": "y", "delay": "7x"}}, "labels.delay: expected a duration such as 7d"),
+        (
+            {"labels": {"field": "y", "delay": "-2 events"}},
+            "labels.delay: expected a number of events such as `2 events`",
+        ),
+        ({"labels": {"field": "y", "delay": {"unit": "d"}}}, "labels.delay: `field` is required"),
+        ({"labels": {"field": "y", "delay": {"field": "x", "unti": "d"}}}, "unknown key `unti`; did you mean `unit`?"),
+        (
+            {"labels": {"field": "y", "delay": {"field": "x", "unit": "y"}}},
+            "labels.delay.unit: expected ms, s, m, h, d, w",
+        ),
+        ({"labels": {"field": "y", "delay": {"field": "y"}}}, "read from 'y', which is the label itself"),
+        (
+            {"labels": {"field": "y", "delay": "9 events", "waiting_max": 8}},
+            "`waiting_max` (8) must not be smaller than",
+        ),
+        (
+            {"labels": {"file": "l", "id": "i", "value": "v", "time": "t", "delay": "0 events"}},
+            "`delay` is for `field`",
+        ),
+        (
+            {
+                "labels": {"field": "y", "delay": {"field": "x"}},
+                "detectors": [{"signal": {"feature": "x"}, "detector": "adwin"}],
+            },
+            "'x' is not a feature",
+        ),
         (
             {
                 "labels": {
@@ -225,6 +252,40 @@ def test_the_answers_come_back(tmp_path: Path) -> None:
     assert fold_config(json.loads(json.dumps(answers))).answers() == answers
 
 
+@pytest.mark.parametrize(
+    ("delay", "told", "wait"),
+    [
+        ("1h30m", "1h30m", "1d"),
+        ("9d", "9d", "9d"),
+        (90, "1m30s", "1d"),
+        ("2 events", "2 events", "1d"),
+        ("1 event", "1 event", "1d"),
+        ("1_000  events", "1_000 events", "1d"),
+        ("100000 events", "100_000 events", "1d"),
+        ({"field": "days", "unit": "d"}, {"field": "days", "unit": "d"}, "30d"),
+        ({"field": "after"}, {"field": "after", "unit": "s"}, "30d"),
+    ],
+)
+def test_every_kind_of_delay_comes_back_from_the_answers(
+    tmp_path: Path, delay: object, told: object, wait: str
+) -> None:
+    """In one way of writing it, through JSON, with the wait that follows from it."""
+    answers = configured(tmp_path, changed(labels={"field": "fraud", "delay": delay})).answers()
+    assert (answers["labels"]["delay"], answers["labels"]["wait"]) == (told, wait)
+    again = fold_config(json.loads(json.dumps(answers)))
+    assert json.dumps(again.answers()) == json.dumps(answers)
+
+
+def test_labels_of_before_are_told_in_the_same_bytes(tmp_path: Path) -> None:
+    """A journal that was written before there were other delays sees no other lineage."""
+    middle = '", "id": null, "value": null, "time": null, "classes": null, "new_classes": false, "classes_max": 32, '
+    middle += '"assume": null, "wait": "'
+    end = '", "conflict": "first", "park": "1d", "park_max": 10000, "waiting_max": 1000000, "partitioning": "copartitioned"}'
+    for delay, told, wait in (("8d", "8d", "8d"), ("90m", "1h30m", "1d"), (0, "0s", "1d")):
+        answers = configured(tmp_path, changed(labels={"field": "fraud", "delay": delay})).answers()
+        assert json.dumps(answers["labels"]) == '{"field": "fraud", "delay": "' + told + middle + wait + end
+
+
 def test_learners_keep_their_order_in_the_answers(tmp_path: Path) -> None:
     """The order of learners survives a mapping that was sorted on the way."""
     learners = {"z": "river.linear_model.LogisticRegression", "a": "river.tree.HoeffdingTreeClassifier"}
@@ -254,6 +315,8 @@ def test_what_changes_no_answer_is_not_in_the_answers(tmp_path: Path, sections: 
     [
         {"predictions": {"threshold": 0.4}},
         {"labels": {"field": "fraud", "delay": "8d"}},
+        {"labels": {"field": "fraud", "delay": "8 events"}},
+        {"labels": {"field": "fraud", "delay": {"field": "days", "unit": "d"}}},
         {"limits": {"width": 10}},
         {"metrics": {"window": 10}},
         {"time_jump_max": "2d"},

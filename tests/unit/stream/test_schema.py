@@ -11,12 +11,14 @@ from learners.rows import Feature
 from stream import schema
 from stream.codec import EventDecoder, EventSpec, LabelDecoder, LabelSpec, Limits, Target, TimeField
 from stream.codec_outputs import Alarm, encode_alarm, encode_predictions, reject_value
+from stream.codec_specs import DelayField
 from stream.records import Claim, Entry, Input, Records, Skip, Span, encode_journal
 from stream.schema import DIALECT, asyncapi, schemas
 
 LIMITS = Limits(magnitude=100, width=8, text_chars=4, id_chars=5)
 FEATURES = (Feature("a", "number"), Feature("b", "boolean", required=False), Feature("c", "text"))
 CLOSED = EventSpec("id", "key", TimeField("at"), FEATURES, label="y")
+DELAYED = EventSpec("id", "key", TimeField("at"), FEATURES[1:], label="y", delay=DelayField("a", 10, 500))
 SHARED = EventSpec("id", "c", None, FEATURES, label="b")
 OPEN = EventSpec("id", "key", None, None, exclude=("internal",), label="y")
 LABELS = LabelSpec("id", "y", TimeField("at"))
@@ -94,7 +96,7 @@ def refused(decoder, value):
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-@pytest.mark.parametrize("spec", [CLOSED, SHARED, OPEN], ids=["closed", "shared", "open"])
+@pytest.mark.parametrize("spec", [CLOSED, DELAYED, SHARED, OPEN], ids=["closed", "delayed", "shared", "open"])
 @settings(max_examples=40)
 @given(changes=st.dictionaries(fields, scalars | st.lists(scalars, max_size=1), max_size=3), gone=st.none() | fields)
 def test_the_schema_of_events_is_what_the_codec_accepts(spec, target, changes, gone):

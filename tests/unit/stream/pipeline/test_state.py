@@ -1,13 +1,16 @@
 """The state as parts: dumped and loaded at any record the fold goes on to the same bytes, also from chunks of changes."""
 
+import itertools
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stream.build_fold import build_fold
 from stream.pipeline.state import Roles
 from tests.harness import config
-from tests.simulation.lab import EVENT, LABEL, Lab, alive, canonical, dumped, event, label, load
+from tests.simulation.lab import EVENT, LABEL, Lab, alive, canonical, dumped, event, label, load, settled
 
 DETECTORS = [
     {
@@ -27,6 +30,13 @@ RULES = {
     "assumed": {"conflict": "last", "wait": "90s", "park": "1s", "assume": {"value": False, "after": "25s"}},
 }
 OWN = {"topic": "labels", "id": "id", "value": "y", "time": "time"}
+RIDING = {
+    "field": {"delay": "20s"},
+    "counted": {"delay": "7 events"},
+    "counted, few": {"delay": "7 events", "waiting_max": 7, "wait": "4s", "park": "1s"},
+    "as it says": {"delay": {"field": "after", "unit": "s"}, "wait": "40s", "park": "5s"},
+    "as it says, few": {"delay": {"field": "after"}, "waiting_max": 6},
+}
 
 
 def arrivals(seed, n=150):
@@ -49,16 +59,22 @@ def arrivals(seed, n=150):
 
 
 def lab(rules):
-    labels = {"field": "y", "delay": "20s"} if rules == "field" else {**OWN, **RULES[rules]}
+    labels = {"field": "y", **RIDING[rules]} if rules in RIDING else {**OWN, **RULES[rules]}
     return Lab(config(labels=labels, detectors=DETECTORS, learners=LEARNERS))
 
 
 def steps_of(rules, seed):
     steps = arrivals(seed)
-    if rules == "field":
-        return [(EVENT, {**value, "y": sum(value["id"].encode()) % 3 > 1} if isinstance(value, dict) else value)
+    if rules in RIDING:
+        return [(EVENT, {**value, **riding(value["id"])} if isinstance(value, dict) else value)
                 for which, value in steps if which == EVENT]  # fmt: skip
     return steps
+
+
+def riding(event):
+    """Label and delay of an event; some have no label, some no delay."""
+    draw = sum(event.encode()) % 23
+    return {"y": None if draw == 5 else draw % 3 > 1, "after": "soon" if draw == 7 else draw * 1.5}
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +83,7 @@ def _small_blocks(monkeypatch):
     monkeypatch.setattr("stream.pipeline.waiting.BLOCK", 8)
 
 
-@pytest.mark.parametrize("rules", [*RULES, "field"])
+@pytest.mark.parametrize("rules", [*RULES, *RIDING])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_loaded_state_goes_on_to_the_same_bytes(rules, seed):
     """At many places; and its dump at the end is that of the fold that was never dumped."""
@@ -84,7 +100,32 @@ def test_a_loaded_state_goes_on_to_the_same_bytes(rules, seed):
         assert canonical(dumped(second.fold)) == canonical(dumped(whole.fold))
 
 
-@pytest.mark.parametrize("rules", [*RULES, "field"])
+@pytest.mark.parametrize("rules", RIDING)
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    cuts=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    stop=st.integers(0, 150),
+)
+def test_where_batches_are_cut_and_a_fold_is_recovered_changes_nothing(rules, seed, cuts, stop):
+    """Labels that ride in their events: the same outputs and settled state, in batches of any sizes, with a dump and load in
+    the middle; and the same again when what is left is revealed at the end.
+    """
+    steps = steps_of(rules, seed)
+    whole, one, at = lab(rules).feed(steps), lab(rules), 0
+    for size in itertools.cycle(cuts):
+        if at >= len(steps):
+            break
+        if at <= stop < at + size:
+            one.fold = load(build_fold(one.lineage, one.inputs), dumped(one.fold))
+        one.feed(steps[at : at + size])
+        at += size
+    assert settled(one.fold) == settled(whole.fold)
+    assert one.flush().said == whole.flush().said
+    assert settled(one.fold) == settled(whole.fold)
+
+
+@pytest.mark.parametrize("rules", [*RULES, *RIDING])
 @pytest.mark.parametrize("seed", range(6))
 def test_changes_over_an_older_dump_are_a_whole_dump(rules, seed):
     """Chunks changed since, laid over those from before, without those no longer alive: whatever the cuts were."""
@@ -116,15 +157,14 @@ def test_little_changes_little_is_written():
     assert changed == {"join", "places", "marks/0", "marks/10", "features/10"}
 
 
-@pytest.mark.parametrize("rules", [*RULES, "field"])
+@pytest.mark.parametrize("rules", [*RULES, *RIDING])
 def test_what_is_no_longer_needed_goes(rules):
     """After a long stream only rows of the last wait and parking remain, in storage and in dumps."""
     one = lab(rules)
-    steps = [event(i, i * 1000, float(i % 7), y=None) for i in range(3000)] if rules == "field" else [
-        event(i, i * 1000, float(i % 7)) for i in range(3000)
-    ]  # fmt: skip
-    if rules == "field":
-        one = Lab(config(labels={"field": "y", "delay": "20s", "wait": "60s", "park": "20s"}))
+    steps = [event(i, i * 1000, float(i % 7), **({"y": i % 2, "after": i % 30} if rules in RIDING else {}))
+             for i in range(3000)]  # fmt: skip
+    if rules in RIDING:
+        one = Lab(config(labels={"field": "y", **RIDING[rules], "wait": "60s", "park": "20s"}))
     one.feed(steps, 50)
     rows = one.fold.state.join._rows
     assert len(rows._ids) < 200
