@@ -179,8 +179,8 @@ def backtest(
         raise ConfigError("there is no configuration to replay")
     own = [loaded(one) for one in several]
     check_agreement(own)
-    if save_state is not None and len(own) > 1:
-        raise ConfigError("--save-state is for one configuration", "replay that one by itself")
+    if save_state is not None and (len(own) > 1 or task is not None):
+        raise ConfigError("--save-state is for one configuration, and all of its tasks", "replay that one by itself")
     late = at_end == "flush" and save_state is None
     what = source_of(own, _many(source), _many(labels), range_of(start, stop, late_labels=late), tasks)
     score_from_ms, offset = moment(score_from, "--score-from")

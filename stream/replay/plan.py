@@ -37,6 +37,7 @@ AGREED = (
     ("labels.partitioning", ("labels", "partitioning")),
 )
 """What compared configurations must have in common: the same events, with the same labels, known at the same time."""
+APART = "compared configurations see the same events with the same labels: make it equal, or replay them apart"
 
 
 def loaded(given: Given) -> Config:
@@ -54,7 +55,7 @@ def names_of(configs: Sequence[Config]) -> list[str]:
     names: list[str] = []
     for config in configs:
         name = config.name
-        if count[name] > 1 and config.source is not None:
+        if count[name] > 1 and config.source is not None and config.source.is_file():
             name = config.source.stem
         number, unique = 2, name
         while unique in names:
@@ -68,13 +69,15 @@ def check_agreement(configs: Sequence[Config]) -> None:
     first = configs[0].answers()
     for config in configs[1:]:
         other = config.answers()
+        if (other["labels"] is None) != (first["labels"] is None):
+            with_them, without = (config, configs[0]) if other["labels"] is not None else (configs[0], config)
+            told = f"{with_them.name} has labels, {without.name} none"
+            raise ConfigError(f"{config.name} cannot be compared with {configs[0].name}: {told}", APART)
         for name, path in AGREED:
             ours, theirs = _at(first, path), _at(other, path)
             if ours != theirs:
-                raise ConfigError(
-                    f"{config.name} cannot be compared with {configs[0].name}: {name} is {theirs!r}, there it is {ours!r}",
-                    "compared configurations see the same events with the same labels: make it equal, or replay them apart",
-                )
+                told = f"{name} is {theirs!r}, there it is {ours!r}"
+                raise ConfigError(f"{config.name} cannot be compared with {configs[0].name}: {told}", APART)
 
 
 def _at(answers: Mapping[str, Any], path: tuple[str, ...]) -> Any:
