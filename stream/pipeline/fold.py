@@ -79,7 +79,7 @@ class Fold:
             Then this fold is to be dropped, and a recovered one to be flushed with the failure's skip as well.
         """
         said: Outputs = {}
-        while self.state.join.left:
+        while not said or self.state.join.left:
             ending = Batch.ending(SLICE, self.state.clock.stream_time_ms, skips)
             _add(said, _done(step(self.state, ending, self.plan, witness)))
         return said

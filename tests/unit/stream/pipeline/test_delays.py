@@ -275,6 +275,14 @@ def test_silence_that_has_not_lasted_long_enough_is_no_label():
     assert one.flush().fold.state.metrics["logistic"].count == 1
 
 
+@pytest.mark.parametrize("delay", ["0s", "3 events", "1h", AFTER])
+def test_a_stream_without_records_can_end(delay):
+    """Then every output is there, and empty."""
+    assert {name: len(out) for name, out in lab(delay).fold.flush().items()} == {
+        "predictions": 0, "alarms": 0, "rejects": 0,
+    }  # fmt: skip
+
+
 def test_what_follows_at_the_end_is_said_like_any_output():
     """An alarm that the last labels cause has the next number, and names the event and how many records there were."""
     detectors = [{"signal": "label", "detector": {"page_hinkley": {"threshold": 1.0, "min_instances": 2}}}]
