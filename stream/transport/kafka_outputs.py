@@ -1,0 +1,112 @@
+"""One partition of an output topic, read back as committed readers see it. See outputs.py for what each method promises."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream.errors import LogMisfit
+from stream.records import OutputRecords
+from stream.transport.kafka_client import END, REQUEST_S, TIMED_OUT, Deadline, Settings, Watcher, describe
+from stream.transport.kafka_source import reader_settings, watermarks
+from stream.transport.outputs import SEQ, Stretch, formed
+
+_POLL_S = 0.05
+NEAR = 5000
+"""So few records are read and passed over, rather than looked for."""
+
+
+class KafkaOutput:
+    """A partition of an output topic, or of a copy of one that kept the headers.
+
+    Parameters
+    ----------
+    given : mapping
+        librdkafka's settings.
+    group : str
+        Named to brokers with access lists; never joined.
+
+    Raises
+    ------
+    LogMisfit
+        There is no such topic or partition, or Kafka refuses us.
+    LogUnavailable
+    """
+
+    def __init__(self, given: Mapping[str, object], group: str, topic: str, partition: int) -> None:
+        self.where = f"{topic}/{partition}"
+        self._settings = Settings(given, group)
+        facts = describe(self._settings, [topic]).get(topic)
+        if facts is None or partition >= facts.partitions:
+            raise LogMisfit(f"there is no {self.where}", "headrace topics create CONFIG makes a pipeline's topics")
+        self._topic, self._partition = topic, partition
+        self._watcher = Watcher()
+        self._consumer = Consumer(self._settings.client(self._watcher, reader_settings(group)))
+        self._low, self.end = watermarks(self._settings, self._consumer, self._watcher, topic, partition)
+        self.trimmed = self._low > 0
+        self._at_end = False
+        self._go(self._low)
+
+    def _go(self, offset: int) -> None:
+        self._consumer.assign([TopicPartition(self._topic, self._partition, offset)])
+        self._at_end = False
+
+    def seek(self, seq: int) -> None:
+        """By steps: between two records there are at least as many offsets as there are numbers between their ``seq``."""
+        before = offset = self._low
+        while True:
+            self._go(offset)
+            first = self.take(1)
+            found = first.seqs[0] if len(first) else None
+            if found is None or found > seq:
+                break  # it lies before, or nobody knows: whoever reads passes over what is too old
+            before = first.offsets[0]
+            if seq - found <= NEAR:
+                break
+            offset = before + seq - found
+            if offset >= self.end:
+                break
+        self._go(before)
+
+    def take(self, limit: int, wait_s: float = 0.0) -> Stretch:
+        deadline = Deadline(wait_s if self._at_end else REQUEST_S)
+        while True:
+            first = self._consumer.poll(_POLL_S)
+            messages = [] if first is None else [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else ())]
+            good = [message for message in messages if message.error() is None]
+            for message in messages:
+                if (error := message.error()) is not None:
+                    if error.code() != END:
+                        raise self._settings.error(error, f"reading {self.where}", self._watcher)
+                    if not self._at_end:
+                        self._at_end = True
+                        deadline = Deadline(wait_s)
+            if good:
+                self._at_end = self._at_end and messages[-1].error() is not None
+                return _stretch(good)
+            if deadline.passed or self._watcher.refused is not None:
+                if self._at_end and self._watcher.refused is None:
+                    return Stretch()
+                raise self._settings.error(KafkaError(TIMED_OUT), f"reading {self.where}", self._watcher)
+
+    def form(self, out: OutputRecords) -> Stretch:
+        headers = out.headers if out.headers is not None else [{}] * len(out)
+        return formed(out.first_seq, out.keys, out.values, headers)
+
+    def close(self) -> None:
+        try:
+            self._consumer.close()
+        except KafkaException as failure:
+            raise self._settings.error(failure.args[0], f"reading {self.where}", self._watcher) from failure
+
+
+def _stretch(messages: list[Message]) -> Stretch:
+    headers = [cast("dict[str, bytes]", dict(message.headers() or ())) for message in messages]
+    seqs = [one.pop(SEQ, None) for one in headers]
+    return Stretch(
+        [message.offset() or 0 for message in messages],
+        [int(seq) if seq is not None and seq.isdigit() else None for seq in seqs],
+        [message.key() or b"" for message in messages],
+        [message.value() or b"" for message in messages],
+        headers,
+    )
