@@ -46,6 +46,7 @@ VERBS: dict[str, Verb] = {
         "stream.cli.backtest",
         "what would these configurations have answered on history",
         "headrace backtest fraud.yaml changed.yaml --source april.csv.gz may.csv.gz --out compared",
+    ),
     "audit": Verb(
         "stream.cli.audit", "fold the journal again, compare with what was emitted", "headrace audit fraud.yaml"
     ),
