@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import EVENT, LABEL, Learner, LearnError, Problem, Program, Rows, Value
+from learners.explanations.promises import broken
 
 FeatureKind: TypeAlias = Literal["number", "count", "boolean", "text"]
 Scores: TypeAlias = NDArray[np.float64]
@@ -136,6 +137,7 @@ def check(
         words = "built a second time it gives other scores: set its seed"
         found += _compare(words, expected, again, _in_one, load)
     found += _predicts_twice(learner, load)
+    found += broken(_used(learner, load), problem, load.rows, load.program.classes)
     unlearned = _empty_scores(learner, load)
     learner.fresh().run(load.rows, load.program, 0, len(load.program), unlearned, learn=False)
     if unlearned.tobytes() == expected.tobytes():

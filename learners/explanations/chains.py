@@ -40,6 +40,11 @@ def split(model: Any) -> tuple[list[Any], Any]:
     return [*before, *inner], final
 
 
+def keeps_names(steps: Sequence[Any]) -> bool:
+    """Whether behind these transformers every value still has the name of the one feature that it comes of."""
+    return all(type(step) in _EACH_ALONE and "transform_one" not in vars(step) for step in steps)
+
+
 def can_follow(steps: Sequence[Any]) -> bool:
     """Whether each value behind these transformers comes of one feature alone (but for names that collide)."""
     return all(_can_follow(step) for step in steps)

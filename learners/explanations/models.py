@@ -5,10 +5,11 @@ from typing import Any, TypeAlias
 
 from learners.explanations.base import Explanation
 from learners.explanations.linear import linear
+from learners.explanations.trees import tree_path
 
 Explain: TypeAlias = Callable[[dict[str, Any]], Explanation | None]
 
 
 def own_explanation(model: Any) -> Explain | None:
     """The exact explanation of a row by a chain or estimator of River; None when there is none."""
-    return linear(model)
+    return linear(model) or tree_path(model)

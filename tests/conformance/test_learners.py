@@ -31,6 +31,7 @@ from river import (
 
 from learners.base import Learner, Problem
 from learners.conformance import CLASSES, NUMBERS, FeatureKind, Workload, check, digest, synthetic
+from learners.explanations.base import Explanation
 from learners.river import RiverLearner
 
 COUNTS: Mapping[str, FeatureKind] = {f"count_{index}": "count" for index in range(4)}
@@ -169,6 +170,8 @@ def test_the_neighbours_with_a_seeded_graph_are_refused_because_a_search_draws_r
     assert [problem.split(" (")[0] for problem in problems] == [
         "predicting changes later answers",
         "predicting twice gives two answers",
+        "explaining changes what it saves",
+        "explaining changes later answers",
     ]
 
 
@@ -225,9 +228,34 @@ class Hasty(RiverLearner):
         return done
 
 
+class Boasting(RiverLearner):
+    """Its contributions do not add up."""
+
+    def explain(self, rows, row):
+        return Explanation("linear", "probability", 0.5, 0.0, {"number_0": 0.25})
+
+
+class Elsewhere(RiverLearner):
+    """It explains another number than its score."""
+
+    def explain(self, rows, row):
+        return Explanation("linear", "probability", 7.0, 7.0, {})
+
+
+class Swayed(RiverLearner):
+    """Learns from being asked why."""
+
+    def explain(self, rows, row):
+        self.model.learn_one(rows.dicts()[row], True)
+
+
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
+        (Boasting, "row 0: base and contributions are 0.25, and what they explain is 0.5"),
+        (Elsewhere, "row 0: it explains 7, and the score is ["),
+        (Swayed, "explaining changes what it saves"),
+        (Swayed, "explaining changes later answers"),
         (Shared, "a fresh copy of a learner that has learned gives other scores"),
         (Shared, "it shares state with its fresh copy"),
         (PerRun, "where a range is cut changes the scores"),

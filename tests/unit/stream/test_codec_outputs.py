@@ -7,7 +7,7 @@ import math
 import pytest
 
 from stream.codec import Limits
-from stream.codec_outputs import Alarm, encode_alarm, encode_predictions, reject_headers, reject_value
+from stream.codec_outputs import Alarm, Reason, Reasons, encode_alarm, encode_predictions, reject_headers, reject_value
 from stream.records import Input, Reject
 
 SOURCE = Input("events", "transactions", 3)
@@ -46,6 +46,22 @@ def test_classes_and_challengers():
         b'{"id":"e1","key":"c1","time":5,"score":0.1,"scores":{"x":0.25,"y":0.75},"prediction":false,'
         b'"model":"logistic@1","challengers":{"b":1.5,"a":2},"event":{"topic":"transactions","partition":3,"offset":40}}'
     )
+
+
+def test_reasons():
+    """They stand after the model, the largest first; a score that could not be explained has none."""
+    reasons = [
+        Reasons([Reason("amount", -1.5), Reason("hour", 0.25)], "linear", "log_odds", 0.5),
+        Reasons([], "", "", None),
+    ]
+    first, second = encode(reasons=reasons)
+    assert first == (
+        b'{"id":"e1","key":"c1","time":5,"score":0.1,"prediction":false,"model":"logistic@1",'
+        b'"reasons":[{"feature":"amount","contribution":-1.5},{"feature":"hour","contribution":0.25}],'
+        b'"reasons_method":"linear","reasons_of":"log_odds","reasons_base":0.5,'
+        b'"event":{"topic":"transactions","partition":3,"offset":40}}'
+    )
+    assert b'"reasons":[],"reasons_method":"","reasons_of":"","reasons_base":null,' in second
 
 
 @pytest.mark.parametrize("more", [{"classes": ("x",), "class_scores": [[1.0]] * 2}, {"challengers": {"a": [1.0, 2.0]}}])

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from learners.rows import Feature
 from stream import schema
 from stream.codec import EventDecoder, EventSpec, LabelDecoder, LabelSpec, Limits, Target, TimeField
-from stream.codec_outputs import Alarm, encode_alarm, encode_predictions, reject_value
+from stream.codec_outputs import Alarm, Reason, Reasons, encode_alarm, encode_predictions, reject_value
 from stream.codec_specs import DelayField
 from stream.records import Claim, Entry, Input, Records, Skip, Span, encode_journal
 from stream.schema import DIALECT, asyncapi, schemas
@@ -123,14 +124,16 @@ def test_predictions_keep_their_schema(problem, answer):
     """As they are encoded, with scores for multiclass problems only."""
     schema = schemas(CLOSED, LABELS, Target(problem, ("x",)), LIMITS)["predictions"]
     classes = {"classes": ("x",), "class_scores": [[1.0]]} if problem == "multiclass" else {}
-    for challengers in ({}, {"a": [None]}):
+    explained, not_explained = Reasons([Reason("a", -0.5)], "linear", "log_odds", 0.0), Reasons([], "", "", None)
+    for challengers, reasons in product(({}, {"a": [None]}), (None, [explained], [not_explained])):
         (value,) = encode_predictions(
             ids=["e"], keys=["k"], times_ms=[1], scores=[0.5], predictions=[answer], models=["m@1"], source=SOURCE,
-            offsets=[3], challengers=challengers, **classes,
+            offsets=[3], challengers=challengers, reasons=reasons, **classes,
         )  # fmt: skip
         told = json.loads(value)
         assert valid(schema, told)
         assert set(told) <= set(schema["properties"])
+        assert ("reasons" in told) == (reasons is not None)
     assert ("scores" in schema["properties"]) == (problem == "multiclass")
 
 
