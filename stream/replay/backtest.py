@@ -48,7 +48,7 @@ from stream.replay.plan import (
 )
 from stream.replay.results import ALARMS, METRICS, PREDICTIONS, REJECTS, REPORT, Run
 from stream.replay.resume import Point
-from stream.replay.sources import History, open_source
+from stream.replay.sources import History, Source, open_source
 from stream.replay.work import EVERY_S, AtEnd, Tell, Work, perform, shares
 
 if TYPE_CHECKING:
@@ -216,13 +216,18 @@ def backtest(
         if save_state is not None:
             from stream.replay.state import finish_state  # noqa: PLC0415 - only where it is wanted
 
-            finish_state(
-                Path(save_state), own[0].name, history.identity(), what.kind, {one.task: _point(one) for one in works}
-            )
+            finish_state(Path(save_state), own[0].name, _ids(what, history), {one.task: _point(one) for one in works})
     runs = _written(path, own, contestants, works, score_from_ms)
     _judge(runs, path)
     shutil.rmtree(path / RESUME)
     return Backtest(runs, path)
+
+
+def _ids(source: Source, history: History) -> dict[str, str]:
+    """Of the topics that are read, name to id; of files nothing."""
+    ids = history.identity()["topics"] if source.kafka else {}
+    assert isinstance(ids, dict)
+    return {name: ids[name] for use in ("events", "labels") if (name := source.topics.get(use)) is not None}
 
 
 def _many(given: str | Path | Sequence[str | Path]) -> list[str | Path]:

@@ -71,8 +71,7 @@ class Lane:
 
     def flush(self) -> None:
         """The history has ended: labels that wait in their events for their time are revealed. Raises LearnFailure."""
-        if (flush := getattr(self.fold, "flush", None)) is not None:
-            self.took(flush(self.columns, tuple(skip for skip in self.skips if skip.offset < 0)))
+        self.took(self.fold.flush(self.columns, tuple(skip for skip in self.skips if skip.offset < 0)))
 
     def decoded(self, records: Records) -> Batch:
         """Of a task whose only input is events."""

@@ -4,7 +4,7 @@ The state is the one *before* waiting labels are revealed at the end: a service 
 checkpoints/history.py says what the directory holds; build_warm.py reads it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from stream.checkpoints.checkpointer import Checkpointer
@@ -42,25 +42,18 @@ def save_state(lane: Lane, directory: Path, name: str, key: bytes, task: int, at
     )  # fmt: skip
 
 
-def finish_state(
-    directory: Path, name: str, identity: Mapping[str, object], kind: str, points: Mapping[int, Point]
-) -> None:
+def finish_state(directory: Path, name: str, topics: Mapping[str, str], points: Mapping[int, Point]) -> None:
     """Say what the directory holds, once every task's state is there.
 
     Parameters
     ----------
-    identity : mapping
-        The source's.
-    kind : str
-        Of the source; from topics, and from a journal of topics, a service goes on where the history ended.
+    topics : mapping of str to str
+        Those that were read, name to id: a service goes on in them where the history ended. Empty: files.
     points : mapping of int to Point
         By task, where its pass ended.
     """
-    topics = identity["topics"]
-    assert isinstance(topics, dict)
-    live = kind != "files" and all(isinstance(told, str) for told in topics.values())
     facts = [point.facts[0] for point in points.values()]
-    places: Sequence[Place] = [point.place for _, point in sorted(points.items()) if point.place is not None]
+    places = [point.place for _, point in sorted(points.items()) if point.place is not None]
     write_history(
         directory,
         History(
@@ -68,7 +61,7 @@ def finish_state(
             records=sum(one["records"] for one in facts),
             stream_time_ms=max(one["stream_time_ms"] for one in facts),
             tasks=len(points),
-            topics=topics if live else {},
-            positions=tuple(place.positions for place in places) if live else (),
+            topics=dict(topics),
+            positions=tuple(place.positions for place in places) if topics else (),
         ),
     )
