@@ -36,15 +36,16 @@ def number(value: object, digits: int = 3) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    text = f"{value:,.{decimals(value, digits)}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.lstrip("-")
+    return _plain(value, decimals(value, digits))
 
 
 def decimals(value: float, digits: int) -> int:
-    """Places behind the point that show so many digits of a number below 1, fewer of a larger one."""
-    if not value or abs(value) >= 1:
-        return max(digits - (floor(log10(abs(value))) if value else 0), 0)
-    return digits if abs(value) >= 10**-digits else min(digits + 2, 6)
+    """Places behind the point: so many digits of a number below 1, of a small one two, of a larger one fewer places."""
+    if not value:
+        return 0
+    if abs(value) >= 1:
+        return max(digits - 1 - floor(log10(abs(value))), 0)
+    return digits if abs(value) >= 10 ** (1 - digits) else min(1 - floor(log10(abs(value))), 6)
 
 
 def difference(row: Mapping[str, object]) -> str:
@@ -69,7 +70,7 @@ def sentence(measure: str, one: str, other: str, row: Mapping[str, object], *, m
     if better is None:
         return (
             f"{title(measure)}: no difference can be told between {one} and {other} "
-            f"({_signed(delta, places)}, 95 %: {_plain(low, places)} to {_plain(high, places)})."
+            f"({_signed(delta, places)}, 95%: {_plain(low, places)} to {_plain(high, places)})."
         )
     gains = [delta, low, high] if (better == "other") == more_is_better else [-delta, -high, -low]
     gain, least, most = (abs(value) for value in gains)
@@ -77,21 +78,29 @@ def sentence(measure: str, one: str, other: str, row: Mapping[str, object], *, m
     winner = other if better == "other" else one
     return (
         f"{title(measure)}: {winner} is better by {_plain(gain, places)} "
-        f"(95 %: {_plain(least, places)} to {_plain(most, places)})."
+        f"(95%: {_plain(least, places)} to {_plain(most, places)})."
     )
 
 
 def _places(delta: float, low: object, high: object) -> int:
-    """Two digits of the interval's width."""
-    width = high - low if isinstance(low, float) and isinstance(high, float) else abs(delta)
-    if not width or not isfinite(width):
-        return 3
-    return min(max(1 - floor(log10(width)), 0), 6)
+    """Two digits of the interval's width, and one of each number in it."""
+    if not isinstance(low, float) or not isinstance(high, float):
+        return decimals(delta, 3)
+    sizes = [(high - low) / 10, *(abs(value) for value in (delta, low, high))]
+    return min(max((-floor(log10(size)) for size in sizes if size > 0), default=3), 6)
 
 
 def _plain(value: float, places: int) -> str:
-    text = f"{value:,.{places}f}"
+    """Without a sign where nothing is left of the number; one too small for its places by its power of ten."""
+    if value and round(value, places) == 0 and places >= 6:
+        return f"{value:.0e}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:,.{max(places, 0)}f}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.lstrip("-")
+
+
+def capital(words: str) -> str:
+    """As the beginning of a sentence; what is written in capitals stays so."""
+    return words[:1].upper() + words[1:]
 
 
 def _signed(value: float, places: int) -> str:
@@ -101,8 +110,8 @@ def _signed(value: float, places: int) -> str:
 
 def length(ms: float | None) -> str:
     """A length of time in its largest fitting unit: ``7 days``, ``1.5 hours``."""
-    if ms is None:
-        return number(None)
+    if not ms:
+        return number(None) if ms is None else "at once"
     for unit, size in (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1000)):
         if abs(ms) >= size:
             value = ms / size
