@@ -42,7 +42,7 @@ from stream.config_sections import (
     Serve,
     Text,
 )
-from stream.config_values import OWNED_BY_HEADRACE, Duration, KafkaSetting, Secret, is_secret, wrong
+from stream.config_values import OWNED_BY_HEADRACE, Duration, EventCount, KafkaSetting, Secret, is_secret, wrong
 from stream.errors import ConfigError
 
 _ANSWERS = (
@@ -179,6 +179,11 @@ class Config(Section):
         return self
 
     def _check_streams(self) -> None:
+        if self.events.file is not None and self.events.time is None and not self._counts_events():
+            raise wrong(
+                "events: `time` is required: a line of a file has no time of its own. Where there is no clock, labels of the "
+                "events may be known some events later: `labels: {field: …, delay: 2 events}`"
+            )
         if self.labels is not None and self.labels.own_stream and self.labels.topic is None and self.events.topic:
             raise wrong("events come from a topic and labels from files; both must be the same")
         if self.labels is not None and self.labels.topic is not None and self.events.file is not None:
@@ -188,6 +193,9 @@ class Config(Section):
         topics = list(self.topics().values())
         if twice := sorted({topic for topic in topics if topics.count(topic) > 1}):
             raise wrong(f"topic {twice[0]!r} has two uses; each needs its own")
+
+    def _counts_events(self) -> bool:
+        return self.labels is not None and isinstance(self.labels.delay, EventCount)
 
     def _check_labels(self) -> None:
         labels = self.labels

@@ -110,7 +110,9 @@ class Events(Section):
         default=None, description="Field with the event's key (card, user); written as the output's key."
     )
     time: Time | None = Field(
-        default=None, description="Where the event's time is. Omitted: the record's own time in its topic."
+        default=None,
+        description="Where the event's time is. Omitted: the record's own time in its topic; of a file, which may omit it "
+        "only where `labels: {delay: 2 events}` counts events, its number.",
     )
     features: Annotated[tuple[Feature, ...], Field(strict=False)] | None = Field(
         default=None,
@@ -127,8 +129,6 @@ class Events(Section):
         _one_source(self.topic, self.file, "events")
         if self.topic is None and self.file is None:
             raise wrong("say where events come from: `topic: …` or `file: …`")
-        if self.file is not None and self.time is None:
-            raise wrong("`time` is required: a line of a file has no time of its own")
         if self.features is not None and self.exclude:
             raise wrong("`exclude` is for open features; leave it out, or leave `features` out")
         names = [feature.name for feature in self.features or ()]

@@ -19,6 +19,7 @@ from stream.build_fold import build_fold, build_learners, lineage
 from stream.cli.output import print_json, size
 from stream.config import Config, load
 from stream.config_specs import codec_specs
+from stream.config_values import EventCount
 from stream.errors import HeadraceError
 
 HASH_SEEDS = ("0", "1", "4711")
@@ -152,6 +153,10 @@ def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str
     listed = config.events.features
     columns = len(listed) if listed is not None else 20
     event_bytes = 8 * (columns + len(config.learners)) + ID_BYTES
+    if isinstance(labels.delay, EventCount):
+        held = labels.delay.events
+        yield f"a waiting event costs about {event_bytes} bytes; {held:,} wait in a task ({size(held * event_bytes)})"
+        return
     if rate is None:
         yield (
             f"a waiting event costs about {event_bytes} bytes; at most {labels.waiting_max:,} wait in a task "

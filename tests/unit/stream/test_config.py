@@ -286,6 +286,14 @@ def test_labels_of_before_are_told_in_the_same_bytes(tmp_path: Path) -> None:
         assert json.dumps(answers["labels"]) == '{"field": "fraud", "delay": "' + told + middle + wait + end
 
 
+def test_a_file_without_a_clock_counts_events(tmp_path: Path) -> None:
+    """Its events need no time where labels are known so many events later; the setting comes back from the answers."""
+    sections = {"events": {"file": "f.csv", "id": "id"}, "labels": {"field": "y", "delay": "0 events"}}
+    config = configured(tmp_path, changed(**sections))
+    assert config.events.time is None
+    assert fold_config(json.loads(json.dumps(config.answers()))).answers() == config.answers()
+
+
 def test_learners_keep_their_order_in_the_answers(tmp_path: Path) -> None:
     """The order of learners survives a mapping that was sorted on the way."""
     learners = {"z": "river.linear_model.LogisticRegression", "a": "river.tree.HoeffdingTreeClassifier"}
