@@ -50,6 +50,11 @@ VERBS: dict[str, Verb] = {
     "audit": Verb(
         "stream.cli.audit", "fold the journal again, compare with what was emitted", "headrace audit fraud.yaml"
     ),
+    "explain": Verb(
+        "stream.cli.explain",
+        "one decision as it was made: record, features, scores, reasons; and what if",
+        "headrace explain fraud.yaml --event t00012345 --what-if amount=20",
+    ),
     "schema": Verb(
         "stream.cli.schema", "JSON Schema and AsyncAPI of every topic", "headrace schema fraud.yaml --asyncapi"
     ),

@@ -19,7 +19,6 @@ from stream.checkpoints.restored import Restored
 from stream.checkpoints.signing import Signer
 from stream.config import Config
 from stream.errors import CheckpointError, RecordsGone, StoreUnavailable, Unverified
-from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.fold import Build, Fold
 from stream.pipeline.step import Witness
 from stream.records import Entry, Input, OutputName, Outputs, Positions
@@ -63,6 +62,7 @@ class Travel:
         self._log = log
         self._checkpointer = checkpointer
         self._say = say
+        self._build = build
         self._refold = Refold(log, build, lineage, say, warm)
         self._now = lineage
         self.head: Head | None = None
@@ -107,6 +107,11 @@ class Travel:
     def begun(self) -> str:
         """Where it began, for people."""
         return "the journal's start" if self.head is None else f"the checkpoint of entry {self.head.entry_number}"
+
+    def fresh(self) -> Fold:
+        """One that knows nothing, to decode with; of the journal's newest lineage."""
+        claim = newest_claim(self._log)
+        return self._build(self._now if claim is None else claim.lineage, self._log.inputs)
 
     def end(self) -> Place:
         """The journal's, as of now."""
@@ -192,10 +197,6 @@ class Travel:
     def fold_entry(self, offset: int, entry: Entry, witness: Witness | None = None) -> Outputs:
         """What the entry said. Raises RecordsGone, JournalBroken."""
         return self._refold.replay(offset, entry, witness)
-
-    def batch(self, offset: int, entry: Entry) -> Batch | RawBatch:
-        """The entry's records, not folded."""
-        return self._refold.batch(offset, entry)
 
 
 def _reaches(positions: Positions, lows: Positions) -> bool:

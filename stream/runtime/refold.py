@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from stream.checkpoints.restored import Restored
 from stream.errors import RESTART, JournalBroken, RecordsGone
-from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.fold import Build, Fold
 from stream.pipeline.learn import LearnFailure
 from stream.pipeline.step import Witness
@@ -157,16 +156,20 @@ class Refold:
         JournalBroken
             It is not the next one, or does not give again what it gave.
         """
-        batch = self.batch(offset, entry)
+        self._check(offset, entry)
+        batch = batch_of(self.fold, entry, self._log.read(entry.spans), len(self._log.inputs))
         try:
             outputs = self.fold.step(batch, witness)
         except LearnFailure as failure:
             raise JournalBroken(f"entry {entry.number} does not replay: {failure}", RESTART) from failure
-        self.passed(offset, entry, outputs)
+        for name, seq in entry.first_seq.items():
+            if outputs[name].first_seq != seq:  # type: ignore[index]
+                raise JournalBroken(f"entry {entry.number} does not replay: {name} starts at another seq", RESTART)
+        self.place = Place(entry.number + 1, entry.positions, offset)
         return outputs
 
-    def batch(self, offset: int, entry: Entry) -> Batch | RawBatch:
-        """The records of an entry that follows the place, for one who folds them himself. Raises as ``replay``."""
+    def _check(self, offset: int, entry: Entry) -> None:
+        """Whether it follows the place."""
         place = self.place
         if entry.number != place.number:
             raise JournalBroken(
@@ -179,11 +182,3 @@ class Refold:
                     f"(next is {place.positions[span.input]})",
                     RESTART,
                 )
-        return batch_of(self.fold, entry, self._log.read(entry.spans), len(self._log.inputs))
-
-    def passed(self, offset: int, entry: Entry, outputs: Outputs) -> None:
-        """The entry's batch is folded, and said this. Raises JournalBroken when its outputs number otherwise than they did."""
-        for name, seq in entry.first_seq.items():
-            if outputs[name].first_seq != seq:  # type: ignore[index]
-                raise JournalBroken(f"entry {entry.number} does not replay: {name} starts at another seq", RESTART)
-        self.place = Place(entry.number + 1, entry.positions, offset)
