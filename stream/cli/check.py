@@ -154,8 +154,8 @@ def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str
     columns = len(listed) if listed is not None else 20
     event_bytes = 8 * (columns + len(config.learners)) + ID_BYTES
     if isinstance(labels.delay, EventCount):
-        held = labels.delay.events
-        yield f"a waiting event costs about {event_bytes} bytes; {held:,} wait in a task ({size(held * event_bytes)})"
+        waiting = labels.delay.events
+        yield f"a waiting event costs about {event_bytes} bytes; {waiting:,} wait in a task ({size(waiting * event_bytes)})"
         return
     if rate is None:
         yield (
