@@ -18,10 +18,10 @@ Ints = NDArray[np.int64]
 
 DAY_MS: Final = 86_400_000
 SLICES: Final = 40
-DAYS_MIN, DAYS_MAX = 28, 130
+DAYS_MIN, DAYS_MAX = 14, 130
 """A stream of so many days is shown by day; a shorter or longer one in SLICES equal slices."""
 
-UNITS_MIN, UNITS_MAX = 20, 400
+UNITS_MIN, UNITS_MAX = 14, 400
 UNITS: Final = tuple(
     (name, ms)
     for name, ms in (
@@ -76,12 +76,12 @@ def slices(start_ms: int, end_ms: int) -> Slices:
 
 def unit_of(start_ms: int, end_ms: int) -> tuple[str, int]:
     """What blocks are made of: its name, and its length in milliseconds."""
-    span = end_ms - start_ms + 1
     day = [name for name, _ in UNITS].index("day")
-    if span >= UNITS_MIN * DAY_MS:
-        fitting = [unit for unit in UNITS[day:] if span / unit[1] <= UNITS_MAX]
+    count = {ms: end_ms // ms - start_ms // ms + 1 for _, ms in UNITS}
+    if count[DAY_MS] >= UNITS_MIN:
+        fitting = [unit for unit in UNITS[day:] if count[unit[1]] <= UNITS_MAX]
         return fitting[0] if fitting else UNITS[-1]
-    fitting = [unit for unit in UNITS[:day] if span / unit[1] >= UNITS_MIN]
+    fitting = [unit for unit in UNITS[:day] if count[unit[1]] >= UNITS_MIN]
     return fitting[-1] if fitting else UNITS[0]
 
 

@@ -30,6 +30,7 @@ from stream.replay.words import MAIN, capital, length, number, title
 
 SMALL: Final = (440, 300)
 _NAME: Final = 15
+_BIN_EVENTS: Final = 20
 _RUG: Final = 13
 _CLASSES_NUMBERED: Final = 12
 _ODDS: Final = (1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.99, 0.999)
@@ -195,11 +196,14 @@ def _calibration(evaluation: Mapping[str, Any], series: list[Series]) -> Plot:  
     own, panel = _named(series, lambda one: f"error {number(one.figures['calibration']['expected_calibration_error'])}")
     panel.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
     for one in series:
-        bins = one.figures["calibration"]["bins"]
+        bins = [row for row in one.figures["calibration"]["bins"] if row["events"] >= _BIN_EVENTS]
         said, was = [row["score_mean"] for row in bins], [row["positive_share"] for row in bins]
         panel.plot(said, was, marker="o", markersize=3.5, markeredgewidth=0, **one.style)
     _square(panel, "mean score", "share of positives")
-    words = "Ten bins of the score: what was said, and what came true. On the dotted line both agree."
+    words = (
+        "Ten bins of the score: what was said, what came true; on the dotted line both agree. "
+        f"Bins of fewer than {_BIN_EVENTS} events are left out."
+    )
     return Plot("calibration", "Calibration", words, own)
 
 

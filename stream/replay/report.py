@@ -24,7 +24,7 @@ _PAIR: Final = 2
 
 METHOD: Final = (
     "Every event whose label is known counts, with the score that was emitted at the time. Differences are told with a "
-    "95% interval from a paired block bootstrap: {unit}s are drawn anew in blocks of {length}, the same ones for both. "
+    "95% interval from a paired block bootstrap: {units} are drawn anew in blocks of {length}, the same ones for both. "
     "Bold marks the better one where the interval does not hold 0; elsewhere no difference can be told."
 )
 
@@ -198,8 +198,7 @@ def _method(page: Page) -> str:
     for one in page.evaluation["comparisons"]:
         if one["blocks"] and any(row["low"] is not None for row in one["measures"].values()):
             unit, size = one["blocks"]["unit"], one["blocks"]["length"]
-            unit = unit if unit[0].isalpha() else f"piece of {unit}"
-            return METHOD.format(unit=unit.removesuffix("s"), length=size)
+            return METHOD.format(units=f"{unit}s" if unit[0].isalpha() else f"pieces of {unit}", length=size)
     return METHOD.partition(" Differences")[0]
 
 

@@ -29,6 +29,8 @@ _TOLD: Final = {
 }
 """Facts that have a place of their own, or none."""
 
+_NAMES: Final = {"waiting": "events remembered at the end"}
+
 
 class Page:
     """What all sections look at."""
@@ -123,16 +125,17 @@ def _measure(page: Page, series: Series, name: str) -> str:
         row = compared[name]
         told = f"<small>{text(difference(row))}</small>"
         kind = {"other": "better", "one": "worse", None: ""}[row["better"]]
-    elif any(
-        other[1].get(name, {}).get("better") == "one" and _against(page, series, other[0])
-        for other in map(page.comparison, page.series)
-    ):
+    elif any(rows.get(name, {}).get("better") == "one" for rows in _rivals(page, series)):
         kind = "better"
     return f'<td class="{kind}">{text(value)}{told}</td>' if kind else f"<td>{text(value)}{told}</td>"
 
 
-def _against(page: Page, series: Series, name: str) -> bool:
-    return name in {series.run, page.learner(series)} and series.figures["role"] == "champion"
+def _rivals(page: Page, series: Series) -> Iterator[Mapping[str, Any]]:
+    """What is compared with the first learner: other configurations' champions, or challengers where there is one."""
+    role = "champion" if len(page.names) > 1 else "challenger"
+    for one in page.series[1:] if series is page.series[0] else ():
+        if one.figures["role"] == role:
+            yield page.comparison(one)[1]
 
 
 def replayed(page: Page, alarms: Mapping[str, int]) -> str:
@@ -177,7 +180,7 @@ def _facts(own: Mapping[str, Any], run: Run, alarms: int) -> Iterator[tuple[str,
         yield "frozen", _words(frozen)
     for name, value in run.facts.items():
         if name not in _TOLD | {"source", "events", "labels"} and isinstance(value, (int, float, str)):
-            yield name.replace("_", " "), value
+            yield _NAMES.get(name, name.replace("_", " ")), value
 
 
 def _when(moment: str) -> str:
@@ -185,11 +188,14 @@ def _when(moment: str) -> str:
 
 
 def _words(value: object) -> str:
-    """Lists and mappings as a person writes them."""
+    """Lists and mappings as a person writes them; a part with its parameters in brackets."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_words(inner)}" for name, inner in value.items())
+        if _is_part(value):
+            ((name, inner),) = value.items()
+            return f"{name}({_words(inner) if inner else ''})"
+        return ", ".join(f"{name}: {_words(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_words(inner) for inner in value)
+        return ", ".join(_words(inner) for inner in value) or "none"
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -212,12 +218,20 @@ def settings(page: Page) -> tuple[str, str, str]:
 
 
 def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by their dotted names; lists stay whole, and so does a part with its parameters, a mapping of one dotted key."""
-    if isinstance(value, Mapping) and value and not (len(value) == 1 and "." in str(next(iter(value)))):
+    """Settings by their dotted names. What has a name goes by it; a part with its parameters and other lists stay whole."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(one, Mapping) and "name" in one for one in value):
+        for one in value:
+            yield f"{path}.{one['name']}", _words({name: inner for name, inner in one.items() if name != "name"})
+    elif isinstance(value, Mapping) and value and not _is_part(value):
         for name, inner in value.items():
             yield from _flat(inner, f"{path}.{name}" if path else str(name))
     elif path:
         yield path, _words(value)
+
+
+def _is_part(value: Mapping[str, object]) -> bool:
+    """``{river.linear_model.LogisticRegression: {l2: 0.1}}``."""
+    return len(value) == 1 and "." in next(iter(value))
 
 
 def top_k(page: Page) -> str:

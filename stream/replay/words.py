@@ -83,11 +83,14 @@ def sentence(measure: str, one: str, other: str, row: Mapping[str, object], *, m
 
 
 def _places(delta: float, low: object, high: object) -> int:
-    """Two digits of the interval's width, and one of each number in it."""
+    """Two digits of the interval's width; one more place where a number in it would be 0 otherwise."""
     if not isinstance(low, float) or not isinstance(high, float):
         return decimals(delta, 3)
-    sizes = [(high - low) / 10, *(abs(value) for value in (delta, low, high))]
-    return min(max((-floor(log10(size)) for size in sizes if size > 0), default=3), 6)
+    if not high > low:
+        return decimals(delta, 3)
+    places = 1 - floor(log10(high - low))
+    least = min((abs(value) for value in (delta, low, high) if value), default=1.0)
+    return min(max(places, 0) + (round(least, max(places, 0)) == 0), 6)
 
 
 def _plain(value: float, places: int) -> str:
