@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             save_state=arguments.save_state,
             overwrite=arguments.overwrite,
+            command=shlex.join(["headrace", "backtest", *sys.argv[2:]]) if sys.argv[1:2] == ["backtest"] else "",
             every_s=arguments.resume_every,
             tell=line.tell,
         )

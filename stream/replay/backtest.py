@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 RESUME = ".resume"
 """In the directory, while a backtest is not done."""
 PLAN = "plan.json"
+PLOTS = "plots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,8 @@ def backtest(
     limit: int | None = None,
     save_state: str | Path | None = None,
     overwrite: bool = False,
+    report: bool = True,
+    command: str = "",
     every_s: float = EVERY_S,
     every_records: int | None = None,
     tell: Tell = lambda _: None,
@@ -158,6 +161,10 @@ def backtest(
         Directory for the final state, for ``headrace run --warm-start``; of one configuration.
     overwrite : bool
         Whether results that are in ``out`` may go.
+    report : bool
+        Whether the page is drawn as well, which takes some seconds.
+    command : str
+        What was typed, for the page.
     every_s, every_records : float, int
         How often a resume point is made.
     tell : callable
@@ -217,10 +224,19 @@ def backtest(
             from stream.replay.state import finish_state  # noqa: PLC0415 - only where it is wanted
 
             finish_state(Path(save_state), own[0].name, _ids(what, history), {one.task: _point(one) for one in works})
-    runs = _written(path, own, contestants, works, score_from_ms)
-    _judge(runs, path)
+    about = {"source": _words(what), **({"command": command} if command else {})}
+    runs = _written(path, own, contestants, works, score_from_ms, about)
+    _judge(runs, path, report=report)
     shutil.rmtree(path / RESUME)
     return Backtest(runs, path)
+
+
+def _words(source: Source) -> str:
+    """What was replayed, for people."""
+    if source.kind == "files":
+        return ", ".join(Path(one).name for one in (*source.events, *(source.labels or ())))
+    topics = ", ".join(name for use in ("events", "labels") if (name := source.topics.get(use)))
+    return f"the journal of {source.pipeline}" if source.kind == "journal" else topics
 
 
 def _ids(source: Source, history: History) -> dict[str, str]:
@@ -298,6 +314,10 @@ def _clear(path: Path) -> None:
     for folder in (path, *(one for one in path.iterdir() if one.is_dir() and (one / PREDICTIONS).exists())):
         for name in (PREDICTIONS, ALARMS, REJECTS, METRICS, REPORT):
             (folder / name).unlink(missing_ok=True)
+        for plot in (folder / PLOTS).glob("*.png"):
+            plot.unlink()
+        if (folder / PLOTS).is_dir() and not any((folder / PLOTS).iterdir()):
+            (folder / PLOTS).rmdir()
         if folder != path and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -325,6 +345,7 @@ def _written(
     contestants: Sequence[Contestant],
     works: Sequence[Work],
     score_from_ms: int | None,
+    about: Mapping[str, object],
 ) -> tuple[Run, ...]:
     """The files of every configuration."""
     points = [(work, _point(work)) for work in works]
@@ -339,7 +360,7 @@ def _written(
         assert config.problem != "ranking"
         threshold = config.predictions.threshold
         write_outcome(own, Shape(config.problem, config.champion, list(config.learners), threshold), left)
-        runs.append(Run(one.name, config.problem, own, threshold, score_from_ms, _facts(one, left)))
+        runs.append(Run(one.name, config.problem, own, threshold, score_from_ms, {**about, **_facts(one, left)}))
     return tuple(runs)
 
 
@@ -359,9 +380,13 @@ def _facts(one: Contestant, left: Sequence[Left]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _judge(runs: Sequence[Run], path: Path) -> None:
+def _judge(runs: Sequence[Run], path: Path, *, report: bool) -> None:
     """The judgement of all runs together, and the page."""
     from stream.replay.evaluate import evaluate  # noqa: PLC0415 - heavy, and not needed before
 
     found = evaluate(runs)
+    if report:
+        from stream.replay.report import write_report  # noqa: PLC0415 - as above
+
+        write_report(runs, found, path)
     write_json(path / METRICS, found)

@@ -4,9 +4,10 @@ One ``Work`` is what one process does at one go: a task of the source under one 
 values, so that another process can be given it. Read lane.py for what is done with a record, resume.py for what survives.
 """
 
+import gc
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from stream.replay.sources import History, Place, Source, Strand, open_source
 
 AtEnd = Literal["flush", "keep"]
 EVERY_S = 15.0
+COLLECT = (50_000, 20, 50)
+"""When the collector runs, as in a worker (runtime/host.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def perform(work: Work, tell: Tell, history: History | None = None) -> None:
         The source, when it is open already.
     """
     points = Points(work.directory, work.contestants, work.key, work.admitted)
-    with points.owned():
+    with points.owned(), _calm():
         if points.is_over:
             return
         own = history or open_source(work.source)
@@ -82,6 +85,17 @@ def perform(work: Work, tell: Tell, history: History | None = None) -> None:
         finally:
             if history is None:
                 own.close()
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Python's cycle collector runs less often meanwhile: a replay makes tuples by the million, and no cycles."""
+    former = gc.get_threshold()
+    gc.set_threshold(*COLLECT)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*former)
 
 
 def _went_through(work: Work, points: Points, strand: Strand, tell: Tell) -> bool:

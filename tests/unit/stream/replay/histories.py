@@ -1,5 +1,6 @@
 """Small histories on files with everything in them, and what a live service says of them."""
 
+import functools
 import random
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import orjson
 
 from stream.build import open_service
 from stream.config import Config
+from stream.replay import backtest as replay
 from stream.transport.ledger import committed_lines
 
 START_MS = 1_600_000_000_000
@@ -15,6 +17,8 @@ LOGISTIC = ["river.preprocessing.StandardScaler", "river.linear_model.LogisticRe
 LINEAR = ["river.preprocessing.StandardScaler", "river.linear_model.LinearRegression"]
 TREE: dict[str, Any] = {"river.tree.HoeffdingTreeClassifier": {"grace_period": 20}}
 ANOMALY: dict[str, Any] = {"river.anomaly.HalfSpaceTrees": {"n_trees": 5, "height": 4, "window_size": 20, "seed": 1}}
+backtest = functools.partial(replay.backtest, report=False)
+"""Drawing a page takes longer than the rest; it has tests of its own."""
 CLASSES = ("red", "green", "blue")
 
 

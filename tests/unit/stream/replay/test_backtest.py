@@ -9,9 +9,8 @@ import pytest
 from pyarrow import parquet
 
 from stream.records import OutputRecords
-from stream.replay.backtest import backtest
 from stream.replay.digest import OutputDigest
-from tests.unit.stream.replay.histories import LOGISTIC, TREE, history, live, settings
+from tests.unit.stream.replay.histories import LOGISTIC, TREE, backtest, history, live, settings
 
 PROBLEMS = ("binary", "multiclass", "regression", "anomaly")
 SECOND = {"binary": TREE, "multiclass": {"river.naive_bayes.GaussianNB": {}}}

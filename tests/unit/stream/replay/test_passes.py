@@ -5,9 +5,8 @@ import pytest
 
 from stream.errors import ConfigError
 from stream.replay import sources
-from stream.replay.backtest import backtest
 from stream.replay.partitioner import partition_of
-from tests.unit.stream.replay.histories import LOGISTIC, TREE, history, live, settings, write
+from tests.unit.stream.replay.histories import LOGISTIC, TREE, backtest, history, live, settings, write
 from tests.unit.stream.replay.test_resume import files
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from stream.errors import ConfigError
 from stream.replay import sources
-from stream.replay.backtest import RESUME, backtest
-from tests.unit.stream.replay.histories import TREE, history, settings, write
+from stream.replay.backtest import RESUME
+from tests.unit.stream.replay.histories import TREE, backtest, history, settings, write
 
 ROOT = Path(__file__).parents[4]
 KILLED = """
@@ -34,7 +34,7 @@ if kind == "piece":
 else:
     tell, fsync = lambda _: None, os.fsync
     os.fsync = lambda descriptor: (count(), fsync(descriptor))[1]
-backtest(data, out=out, every_s=1e9, every_records=120, tell=tell)
+backtest(data, out=out, report=False, every_s=1e9, every_records=120, tell=tell)
 """
 
 

@@ -11,11 +11,10 @@ from stream.config import Config
 from stream.errors import ConfigError
 from stream.records import OutputRecords
 from stream.replay import sources
-from stream.replay.backtest import backtest
 from stream.replay.digest import OutputDigest
 from stream.runtime.host import ThreadHost
 from stream.transport.ledger import committed_lines
-from tests.unit.stream.replay.histories import LOGISTIC, START_MS, history, live, settings, write
+from tests.unit.stream.replay.histories import LOGISTIC, START_MS, backtest, history, live, settings, write
 
 MINUTE_MS = 60_000
 FUSSY = {"tests.unit.stream.replay.estimators.Fussy": {"bound": 2.0}}
