@@ -15,8 +15,8 @@ from stream.pipeline.batch import Batch
 from stream.pipeline.due import Due
 from stream.pipeline.learn import LearnFailure
 from stream.pipeline.rules import FOREVER, JoinRules
-from tests.harness import config
-from tests.simulation.lab import DAY, EVENT, HOUR, Lab, event
+from tests.harness import MemoryBroker, Service, config, dumps
+from tests.simulation.lab import DAY, EVENT, HOUR, Lab, event, recovered, settled
 
 ROOT = Path(__file__).parents[4]
 OWN = {"topic": "labels", "id": "id", "value": "y", "time": "time"}
@@ -354,3 +354,17 @@ def test_rows_that_say_their_delay_begin_anew_where_others_waited():
     seen = Seen()
     counted.fold.step(counted.batch([event(7, 2, y=True)]), seen)
     assert " ".join(seen.order) == "!0 ?7"
+
+
+@pytest.mark.parametrize("delay", ["7 events", {"field": "after", "unit": "s"}])
+def test_a_checkpoint_of_what_waits_is_what_the_journal_folds_to(delay):
+    """Through the store's bytes: the state recovered from a checkpoint is the one folded from the journal's start."""
+    broker = MemoryBroker({"events": 1})
+    broker.append("events", dumps(event(i, i * 1000, i % 7, i % 3, y=i % 2, after=i * 37 % 20)[1] for i in range(100)))
+    settings = config(labels={"field": "y", "delay": delay, "wait": "1d"})
+    service = Service(settings, broker, batch_records=9, checkpoint_records=20)
+    service.run()
+    whole = Lab(settings).feed([event(i, i * 1000, i % 7, i % 3, y=i % 2, after=i * 37 % 20) for i in range(100)])
+    assert [said["score"] for said in service.output()] == whole.scores
+    assert settled(recovered(service)) == settled(recovered(service, without_store=True))
+    assert recovered(service).state.join.left == whole.fold.state.join.left > 0
