@@ -4,11 +4,13 @@ Not the digest of a file: how outputs lie in topics or files differs, what they 
 """
 
 from hashlib import blake2b
+from struct import Struct
 from typing import TypedDict
 
 from stream.records import OUTPUTS, OutputName, OutputRecords, Outputs
 
 DIGEST_BYTES = 16
+_LENGTH = Struct("<Q")
 BLOCK = 1000
 """Records that are digested together. What a replay must remember to go on is a digest and at most so many records."""
 
@@ -68,16 +70,14 @@ class OutputDigest:
 
 def _framed(out: OutputRecords, start: int, stop: int) -> bytes:
     """Records as they enter the digest."""
-    pieces: list[bytes] = []
-    if out.headers is None:
-        for key, value in zip(out.keys[start:stop], out.values[start:stop], strict=True):
-            pieces += (len(key).to_bytes(8, "little"), key, len(value).to_bytes(8, "little"), value)
-    else:
-        for record in zip(out.keys[start:stop], out.values[start:stop], out.headers[start:stop], strict=True):
-            key, value, headers = record
-            for piece in (key, value, *headers_in_order(headers)):
-                pieces += (len(piece).to_bytes(8, "little"), piece)
-    return b"".join(pieces)
+    pieces: list[bytes] = [b""] * (2 * (stop - start))
+    pieces[::2], pieces[1::2] = out.keys[start:stop], out.values[start:stop]
+    if out.headers is not None:
+        records = zip(pieces[::2], pieces[1::2], out.headers[start:stop], strict=True)
+        pieces = [piece for key, value, own in records for piece in (key, value, *headers_in_order(own))]
+    framed = [b""] * (2 * len(pieces))
+    framed[::2], framed[1::2] = map(_LENGTH.pack, map(len, pieces)), pieces
+    return b"".join(framed)
 
 
 def headers_in_order(headers: dict[str, bytes]) -> list[bytes]:
