@@ -47,7 +47,9 @@ class Explanation:
         >>> Explanation("linear", "log_odds", 1.5, 0.0, {"b": -1.0, "c": 0.5, "a": 1.0}).top(2)
         [('a', 1.0), ('b', -1.0)]
         """
-        return sorted(self.contributions.items(), key=lambda pair: (-abs(pair[1]), pair[0]))[:count]
+        contributions = self.contributions
+        by_size = sorted([(-abs(contribution), name) for name, contribution in contributions.items()])
+        return [(name, contributions[name]) for _, name in by_size[:count]]
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """An explanation for every learner: its own where it has one (``Explains``), Shapley values by sampling where it has none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from learners.base import Learner, Problem, Rows, Value
 from learners.explanations.base import Explanation
@@ -18,7 +18,7 @@ def explain(
     row: int,
     *,
     problem: Problem,
-    background: Sequence[dict[str, Value]],
+    background: Callable[[], Sequence[dict[str, Value]]],
     seed: int,
     pairs: int = PAIRS_QUICK,
     classes: Sequence[str] = (),
@@ -28,7 +28,7 @@ def explain(
     Parameters
     ----------
     background, seed, pairs
-        See ``shapley``; a learner that explains itself needs none of them.
+        See ``shapley``; a learner that explains itself needs none of them, and the background is not asked for.
     classes
         The program's, for multiclass problems.
 
@@ -42,6 +42,8 @@ def explain(
         if own is not None and (told := own(rows, row)) is not None:
             return told  # type: ignore[no-any-return]
         x = rows.dicts()[row]
-        return shapley(learner, rows.names, x, background, problem=problem, seed=seed, pairs=pairs, classes=classes)
+        return shapley(
+            learner, rows.names, x, background(), problem=problem, seed=seed, pairs=pairs, classes=classes
+        )  # fmt: skip
     except Exception:  # noqa: BLE001 (an estimator raises anything; the score of this row says what is wrong)
         return None

@@ -12,7 +12,7 @@ from river.optim import losses
 from river.utils.math import dot
 
 from learners.explanations.base import Explanation, Scale
-from learners.explanations.chains import Features, can_follow, follow, split
+from learners.explanations.chains import Features, can_follow, follow, keeps_names, split
 
 Explain: TypeAlias = Callable[[Features], Explanation | None]
 
@@ -36,7 +36,19 @@ def linear(model: Any) -> Explain | None:
     ):
         return None
 
+    keeps = keeps_names(steps)
+
     def explain(x: Features) -> Explanation | None:
+        if keeps:
+            z = x
+            for step in steps:
+                z = step.transform_one(z)
+            get, intercept, value = _parameters(final, z)
+            contributions = {name: get(name, 0.0) * z[name] if name in z else 0.0 for name in x}
+            return Explanation("linear", scale, float(value), float(intercept), contributions)
+        return by_origins(x)
+
+    def by_origins(x: Features) -> Explanation | None:
         came = follow(steps, x)
         if came is None:
             return None

@@ -52,7 +52,7 @@ def _told(
     classes: Sequence[str],
 ) -> Explanation | None:
     return explain(
-        learner, rows, place, problem=problem, background=dicts[-3:], seed=place, pairs=1, classes=classes
+        learner, rows, place, problem=problem, background=lambda: dicts[-3:], seed=place, pairs=1, classes=classes
     )  # fmt: skip
 
 

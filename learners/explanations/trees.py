@@ -6,7 +6,8 @@ root is the base. Here a node's value is made of the *leaves below it as they st
 stood there when it split, which a drifting stream has left behind. A forest is its members' sum, each by its vote.
 
 Only for leaves that answer their counts (`leaf_prediction: mc`, for values `mean`): what a naive Bayes or a linear model in
-a leaf adds is no split's, so for such trees, and all others, there is no exact way here. The cost is a walk over all leaves.
+a leaf adds is no split's, so for such trees, and all others, there is no exact way here. The cost is a walk over all leaves,
+about a microsecond each.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from river import forest, tree
 from river.forest.adaptive_random_forest import BaseTreeClassifier, BaseTreeRegressor
-from river.tree.base import Branch, Leaf
+from river.tree.base import Leaf
 
 from learners.explanations.base import Explanation
 from learners.explanations.chains import Features, keeps_names, split
@@ -27,10 +28,21 @@ _REGRESSORS = {tree.HoeffdingTreeRegressor, BaseTreeRegressor}
 
 
 class Vote(NamedTuple):
-    """A tree, and its share of the answer."""
+    """A tree, and its weight in the answer."""
 
     member: Any
-    share: float
+    weight: float
+
+
+class Walk(NamedTuple):
+    """From a tree's root to the leaf of one row."""
+
+    root: float
+    """The root's value."""
+    moves: list[tuple[str, float]]
+    """Of each split on the way, its feature and what it changes."""
+    holds: float
+    """How much the leaf has seen."""
 
 
 class Pool(NamedTuple):
@@ -59,22 +71,25 @@ def tree_path(model: Any) -> Explain | None:
         for step in steps:
             z = step.transform_one(z)
         value = final.predict_one(z) if is_value else final.predict_proba_one(z).get(True, 0.0)
+        walks = [(_walk(member._root, z), weight) for member, weight in votes(final)]  # noqa: SLF001
+        # as ARFClassifier: a member whose leaf holds nothing has no vote; regressors' votes are shares already
+        whole = 1.0 if is_value else sum(weight for walk, weight in walks if walk.holds)
         base = 0.0
         contributions = dict.fromkeys(x, 0.0)
-        for member, share in votes(final, z):
-            root, moves = _walk(member._root, z)  # noqa: SLF001
-            base += share * root
-            for feature, move in moves:
-                contributions[feature] = contributions.get(feature, 0.0) + share * move
+        for walk, weight in walks:
+            if is_value or walk.holds:
+                base += weight / whole * walk.root
+                for feature, move in walk.moves:
+                    contributions[feature] = contributions.get(feature, 0.0) + weight / whole * move
         return Explanation("tree_path", "value" if is_value else "probability", float(value), base, contributions)
 
     return explain
 
 
-def _walk(root: Any, x: Features) -> tuple[float, list[tuple[str, float]]]:
-    """The root's value, and of each split on the way (as ``Branch.walk`` goes) its feature and what it changes."""
+def _walk(root: Any, x: Features) -> Walk:
+    """As ``Branch.walk`` goes."""
     if root is None:
-        return 0.0, []
+        return Walk(0.0, [], 0.0)
     node: Any = root
     features: list[str] = []
     trail = [root]
@@ -85,10 +100,11 @@ def _walk(root: Any, x: Features) -> tuple[float, list[tuple[str, float]]]:
         except KeyError:  # the feature is missing, or its value is new
             _, node = node.most_common_path()
         trail.append(node)
-    values = [pool.value for pool in _pools(trail)]
-    return values[0], [
-        (feature, there - here) for feature, (here, there) in zip(features, pairwise(values), strict=True)
+    pools = _pools(trail)
+    moves = [
+        (feature, there.value - here.value) for feature, (here, there) in zip(features, pairwise(pools), strict=True)
     ]
+    return Walk(pools[0].value, moves, pools[-1].weight)
 
 
 def _pools(trail: Sequence[Any]) -> list[Pool]:
@@ -103,9 +119,12 @@ def _pools(trail: Sequence[Any]) -> list[Pool]:
 def _pool(node: Any) -> Pool:
     """Everything in the leaves of a subtree."""
     total = weight = 0.0
-    for leaf in node.iter_leaves() if isinstance(node, Branch) else (node,):  # type: ignore[no-untyped-call]
-        stats = leaf.stats
-        if isinstance(stats, dict):
+    open_nodes = [node]
+    while open_nodes:
+        node = open_nodes.pop()
+        if (children := getattr(node, "children", None)) is not None:
+            open_nodes += children
+        elif isinstance(stats := node.stats, dict):
             total += stats.get(True, 0.0)
             weight += sum(stats.values())
         else:
@@ -114,23 +133,20 @@ def _pool(node: Any) -> Pool:
     return Pool(total, weight)
 
 
-def _alone(final: Any, z: Features) -> list[Vote]:  # noqa: ARG001
+def _alone(final: Any) -> list[Vote]:
     return [Vote(final, 1.0)]
 
 
-def _of_classes(final: forest.ARFClassifier, z: Features) -> list[Vote]:
-    """As ``ARFClassifier.predict_proba_one``: by each member's metric; a member that knows nothing has no vote."""
-    weights = []
-    for place, member in enumerate(final):
-        metric = final._metrics[place].get()  # noqa: SLF001
-        knows = sum(member.predict_proba_one(z).values()) > 0.0
-        is_weighted = metric > 0.0 and not final.disable_weighted_vote
-        weights.append(0.0 if not knows else metric if is_weighted else 1.0)
-    total = sum(weights)
-    return [Vote(member, weight / total) for member, weight in zip(final, weights, strict=True) if weight]
+def _of_classes(final: forest.ARFClassifier) -> list[Vote]:
+    """As ``ARFClassifier.predict_proba_one``: by each member's metric."""
+    metrics = [metric.get() for metric in final._metrics]  # noqa: SLF001
+    return [
+        Vote(member, metric if metric > 0.0 and not final.disable_weighted_vote else 1.0)
+        for member, metric in zip(final, metrics, strict=False)
+    ]
 
 
-def _of_values(final: forest.ARFRegressor, z: Features) -> list[Vote]:  # noqa: ARG001
+def _of_values(final: forest.ARFRegressor) -> list[Vote]:
     """As ``ARFRegressor.predict_one``, which divides weighted answers by the number of members again (River 0.26)."""
     count = len(final)
     errors = [metric.get() for metric in final._metrics] if count else []  # noqa: SLF001
@@ -141,7 +157,7 @@ def _of_values(final: forest.ARFRegressor, z: Features) -> list[Vote]:  # noqa: 
     return [Vote(member, (whole - error) / spread / count) for member, error in zip(final, errors, strict=True)]
 
 
-_VOTES: dict[type, Callable[[Any, Features], list[Vote]]] = {
+_VOTES: dict[type, Callable[[Any], list[Vote]]] = {
     **dict.fromkeys(_CLASSIFIERS | _REGRESSORS, _alone),
     forest.ARFClassifier: _of_classes,
     forest.ARFRegressor: _of_values,

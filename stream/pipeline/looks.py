@@ -66,7 +66,7 @@ def looks_of(state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged,
         row = int(program.row[op])
         seed, classes = arranged.first_row + row, program.classes
         found = explain(
-            learner, rows, row, problem=plan.problem, background=before(row), seed=seed, classes=classes
+            learner, rows, row, problem=plan.problem, background=lambda: before(row), seed=seed, classes=classes
         )  # fmt: skip
         if found is not None:
             looks.reasons[row] = found

@@ -58,7 +58,7 @@ class Moment:
             Sample(self.names, [self.features]),
             0,
             problem=self.problem,
-            background=self.background,
+            background=lambda: self.background,
             seed=self.number,
             pairs=pairs,
             classes=self.classes,

@@ -169,7 +169,7 @@ def bayes():
 
 def explained() -> str:
     background = [{name: math.cos(i + place) for place, name in enumerate(NAMES)} for i in range(7)]
-    found = explain(bayes(), Sample(NAMES, [X]), 0, problem="binary", background=background, seed=4711, pairs=3)
+    found = explain(bayes(), Sample(NAMES, [X]), 0, problem="binary", background=lambda: background, seed=4711, pairs=3)
     return repr(found)
 
 
@@ -188,7 +188,7 @@ def test_an_explanation_is_the_same_in_every_process_whatever_its_hash_seed():
 
 def test_an_estimator_that_raises_is_not_explained():
     """Its score says what is wrong."""
-    assert explain(bayes(), Sample(("a",), [{"a": "text"}]), 0, problem="binary", background=[], seed=0) is None
+    assert explain(bayes(), Sample(("a",), [{"a": "text"}]), 0, problem="binary", background=list, seed=0) is None
 
 
 def test_a_copy_answers_the_same_and_shares_nothing():
