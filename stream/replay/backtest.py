@@ -389,4 +389,6 @@ def _judge(runs: Sequence[Run], path: Path, *, report: bool) -> None:
         from stream.replay.report import write_report  # noqa: PLC0415 - as above
 
         write_report(runs, found, path)
+    for run in runs:
+        found["runs"][run.name]["facts"] = run.facts
     write_json(path / METRICS, found)
