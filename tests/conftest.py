@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/servers.py is imported as tests.servers
@@ -18,6 +19,10 @@ from tests.servers import KafkaServer, RedisServer
 
 if TYPE_CHECKING:
     from tests.kafka_place import KafkaPlace
+
+
+hypothesis.settings.register_profile("ours", deadline=None)  # a busy machine is no finding
+hypothesis.settings.load_profile("ours")
 
 
 def pytest_configure(config: pytest.Config) -> None:

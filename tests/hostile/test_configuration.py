@@ -134,7 +134,7 @@ def loads(path: Path, environment=None) -> str:
     return ""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(told=mutated())
 def test_a_mutated_configuration_loads_or_says_where_it_is_wrong(tmp_path_factory, told):
     """A ConfigError names the file; and what loads builds, or is refused by a ConfigError too."""
@@ -149,7 +149,7 @@ def test_a_mutated_configuration_loads_or_says_where_it_is_wrong(tmp_path_factor
         build_fold(lineage(load(path, {}), {}), (), allow=(*ADMITTED, "tests"))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(text=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
 @example(text=b"&a [*a]")
 @example(text=b"a: &a {b: *a}")
@@ -252,7 +252,7 @@ texts = st.text(max_size=20).filter(lambda text: "\x00" not in text) | st.sample
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(environment=st.dictionaries(variables, texts, max_size=3))
 def test_any_environment_is_heeded_or_a_mistake(tmp_path_factory, environment):
     """An override of anything by anything."""
@@ -266,7 +266,7 @@ def test_any_environment_is_heeded_or_a_mistake(tmp_path_factory, environment):
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(told=mutated())
 def test_check_ends_with_a_code_and_no_traceback(tmp_path_factory, told):
     """``headrace check`` on a broken configuration: 2 and one message."""

@@ -63,7 +63,7 @@ def reloaded(problem, metrics):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, N), max_size=10).map(sorted), reload=st.booleans())
 def test_where_labels_are_cut_changes_nothing(problem, cuts, reload):
     """To the bit, all over and recent, also when the state goes through bytes at every cut."""

@@ -62,7 +62,7 @@ def test_a_score_beyond_measure_does_not_count(score):
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(FLOATS, max_size=60), st.integers(0, 60))
 def test_sums_are_exact(values, cut):
     """As fractions, for any floats, in a loop or by exponent, whatever the cut."""
@@ -85,7 +85,7 @@ def test_what_was_added_can_be_taken_back():
     assert sums.totals == before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-1e150, 1e150).filter(lambda x: x == 0 or abs(x) > 1e-140))
 def test_squares_are_exact(value):
     """Their three parts, added as fractions."""

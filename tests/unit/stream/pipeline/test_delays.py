@@ -95,7 +95,7 @@ def river_order(pairs, delay):
     return " ".join(f"?{i}" if y is None else f"!{i}" for i, _, y in told)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(at=st.lists(st.integers(0, 60), min_size=1, max_size=25), delay=st.integers(1, 40))
 @example(at=[100, 40, 105, 50, 110], delay=10)
 @example(at=[100, 108, 40, 110, 118], delay=10)
@@ -106,7 +106,7 @@ def test_a_constant_delay_is_rivers_also_where_times_go_back(at, delay):
     assert order_of(f"{delay}ms", times(*at), flush=True) == river_order([(time, 0) for time in at], delay)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30)), min_size=1, max_size=25), cut=st.integers(1, 9))
 def test_delays_of_events_are_rivers_where_times_do_not_fall(pairs, cut):
     """With many ties of due times, and of due times and event times."""
@@ -115,7 +115,7 @@ def test_delays_of_events_are_rivers_where_times_do_not_fall(pairs, cut):
     assert order_of(AFTER, waits(*told), flush=True, cut=cut) == river_order(told, "after")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(1, 25), delay=st.integers(0, 30), cut=st.integers(1, 9))
 def test_a_delay_in_events_is_rivers_without_a_moment(count, delay, cut):
     """Whatever the times are: 0 and 1 are no delay, and at the end all are revealed."""

@@ -101,7 +101,7 @@ def test_a_loaded_state_goes_on_to_the_same_bytes(rules, seed):
 
 
 @pytest.mark.parametrize("rules", RIDING)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 99),
     cuts=st.lists(st.integers(1, 40), min_size=1, max_size=12),
