@@ -47,7 +47,7 @@ def cuts_of(length):
 
 
 @pytest.mark.parametrize("name", CHEAP)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_where_values_are_cut_changes_nothing(name, data):
     """The findings, levels to the bit, of any cut are those of the whole, reloaded at each cut or not."""
