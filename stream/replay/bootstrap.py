@@ -32,6 +32,7 @@ LEVEL: Final = 0.95
 UNITS_MIN: Final = 10
 """Fewer units than this give no interval."""
 
+_PIECE: Final = 1 << 17  # multiplications
 _CHUNK: Final = 500  # resamples whose counts by bin are in memory at once
 
 
@@ -107,7 +108,7 @@ def draw(judge: Judge, codes: Ints, plan: Resampling, extra: Sums | None = None,
     centre = {name: float(values[0]) for name, values in exact.items()}
     told = dict(centre)
     if isinstance(judge, Binary):
-        steps = judge.steps(np.zeros(len(judge), dtype=np.int64), 1)
+        steps = judge.whole()
         told |= {"roc_auc": _first(steps.roc_auc()), "average_precision": _first(steps.average_precision())}
         counts = _binned(judge, codes, units, bins)
         ranked = _ranks(counts, once)
@@ -116,17 +117,35 @@ def draw(judge: Judge, codes: Ints, plan: Resampling, extra: Sums | None = None,
     return Drawn(told, resampled, centre)
 
 
+def product(weights: Floats, values: Floats) -> Floats:
+    """``weights @ values`` in pieces so small that OpenBLAS does each on one core.
+
+    For middling sizes its threads cost ten times what they do, more on a busy machine; and sums by several cores may differ
+    in their last bits between machines.
+    """
+    inner, width = values.shape
+    whole = np.empty((len(weights), width))
+    across = max(min(width, _PIECE // (2 * inner)), 1)
+    down = max(_PIECE // (inner * across), 2)
+    for column in range(0, width, across):
+        for row in range(0, len(weights), down):
+            place = slice(row, row + down), slice(column, column + across)
+            np.matmul(weights[place[0]], values[:, place[1]], out=whole[place])
+    return whole
+
+
 def _first(values: Floats) -> float:
     return float(values.item())
 
 
 def _measures(judge: Judge, sums: Sums, extra: Sums | None, weights: Floats) -> dict[str, Floats]:
-    measures = judge.measures({name: weights @ values for name, values in sums.items()})
+    everything = {**sums, **(extra or {})}
+    totals = dict(zip(everything, product(weights, np.column_stack([*everything.values()])).T, strict=True))
+    measures = judge.measures({name: totals[name] for name in sums})
     for name in extra or {}:
         if name.endswith(" above"):
             own = name.removesuffix(" above")
-            assert extra is not None
-            above, below = weights @ extra[name], weights @ extra[f"{own} below"]
+            above, below = totals[name], totals[f"{own} below"]
             measures[own] = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
     return measures
 
@@ -165,8 +184,8 @@ def _ranks(counts: _Counts, weights: Floats) -> dict[str, Floats]:
     auc, precision = np.empty(len(weights)), np.empty(len(weights))
     for start in range(0, len(weights), _CHUNK):
         some = weights[start : start + _CHUNK]
-        positives, negatives = some @ counts.positives, some @ counts.negatives
-        auc[start : start + _CHUNK] = counts_roc_auc(positives, negatives, some @ counts.level)
+        positives, negatives = product(some, counts.positives), product(some, counts.negatives)
+        auc[start : start + _CHUNK] = counts_roc_auc(positives, negatives, product(some, counts.level))
         precision[start : start + _CHUNK] = counts_average_precision(positives, negatives)
     return {"roc_auc": auc, "average_precision": precision}
 

@@ -126,7 +126,7 @@ def deciles(judge: Binary) -> list[dict[str, Any]]:
 
 
 def precision_recall(judge: Binary) -> list[dict[str, float]]:
-    return judge.steps(np.zeros(len(judge), dtype=np.int64), 1).curve(CURVE_POINTS)
+    return judge.whole().curve(CURVE_POINTS)
 
 
 def error_figures(judge: Regression) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def _measured(judge: Judge, codes: NDArray[np.integer], groups: int) -> dict[str
     """All measures by group; first those of the order of scores."""
     measures = {}
     if isinstance(judge, Binary):
-        steps = judge.steps(codes, groups)
+        steps = judge.whole() if groups == 1 else judge.steps(codes, groups)
         measures = {"average_precision": steps.average_precision(), "roc_auc": steps.roc_auc()}
     return measures | judge.measures(judge.sums(codes, groups))
 

@@ -79,6 +79,7 @@ class Binary:
         self.threshold, self.probabilities = threshold, probabilities
         self._order: NDArray[np.int64] | None = None
         self._losses: tuple[Floats, Floats] | None = None
+        self._whole: Steps | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -103,12 +104,14 @@ class Binary:
         return self._losses
 
     def sums(self, codes: Codes, groups: int) -> Sums:
-        decided = self.scores >= self.threshold
+        # one pass over small codes in place of four over weights
+        cells = (codes * 2 + self.positive) * 2 + (self.scores >= self.threshold)
+        counts = np.bincount(cells, minlength=4 * groups).reshape(groups, 2, 2).astype(np.float64)
         sums = {
-            "n": np.bincount(codes, minlength=groups).astype(np.float64),
-            "positive": add_up(codes, groups, self.positive),
-            "decided": add_up(codes, groups, decided),
-            "hit": add_up(codes, groups, decided & self.positive),
+            "n": counts.sum(axis=(1, 2)),
+            "positive": counts[:, 1].sum(axis=1),
+            "decided": counts[:, :, 1].sum(axis=1),
+            "hit": counts[:, 1, 1],
         }
         if self.probabilities:
             loss, square = self.losses()
@@ -129,6 +132,12 @@ class Binary:
 
     def steps(self, codes: Codes, groups: int) -> Steps:
         return steps(self.order, self.scores, self.positive, codes, groups)
+
+    def whole(self) -> Steps:
+        """Of all events as one group."""
+        if self._whole is None:
+            self._whole = self.steps(np.zeros(len(self), dtype=np.int64), 1)
+        return self._whole
 
     def calibration(self) -> dict[str, object]:
         """Ten bins of equal width, and the expected calibration error: the mean distance of score and share, by events.

@@ -32,6 +32,7 @@ SMALL: Final = (440, 300)
 _NAME: Final = 15
 _BIN_EVENTS: Final = 20
 _RUG: Final = 13
+_MARKS: Final = 100
 _CLASSES_NUMBERED: Final = 12
 _ODDS: Final = (1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9, 0.99, 0.999)
 
@@ -127,19 +128,14 @@ def _rug(
         row = axes(own, 46, height - _RUG * (place + 1), WIDE - 46 - 130, _RUG - 3)
         row.set_axis_off()
         times = [alarm.time_ms for alarm in alarms[run] if edges[0] <= alarm.time_ms <= edges[-1]]
+        few = len(times) <= _MARKS
         row.plot(
-            times,
-            np.full(len(times), 0.45),
-            linestyle="",
-            marker="v",
-            markersize=5,
-            color=colour,
-            markeredgewidth=0,
-            clip_on=False,
-        )
+            times, np.full(len(times), 0.45), linestyle="", clip_on=False, color=colour, marker="v" if few else "|",
+            markersize=5 if few else 6, markeredgewidth=0 if few else 0.5, alpha=None if few else 0.5,
+        )  # fmt: skip
         row.set_xlim(edges[0], edges[-1])
         row.set_ylim(0, 1)
-        count = f"{len(times)} alarm{'' if len(times) == 1 else 's'}"
+        count = f"{len(times):,} alarm{'' if len(times) == 1 else 's'}"
         name_line(row, 0.45, count if len(runs) == 1 else f"{run}: {count}", colour)
 
 
@@ -254,11 +250,11 @@ def _top_k(evaluation: Mapping[str, Any], series: list[Series]) -> Plot | None: 
 
 
 def _label_delay(evaluation: Mapping[str, Any], series: list[Series]) -> Plot | None:
-    """Of each configuration whose labels came at different ages; one line where all agree."""
+    """Of each configuration whose labels came at ages that differ by more than 2%; one line where all agree."""
     curves = {run: own["label_delay_ms"]["curve"] for run, own in evaluation["runs"].items()}
     if len({str(curve) for curve in curves.values()}) == 1:
         curves = dict([next(iter(curves.items()))])
-    curves = {run: curve for run, curve in curves.items() if curve and curve[-1][1] > curve[0][1]}
+    curves = {run: curve for run, curve in curves.items() if curve and curve[-1][1] > 1.02 * curve[2][1]}
     if not curves:
         return None
     own = figure(*SMALL)

@@ -29,40 +29,38 @@ def group_sizes(codes: NDArray[np.integer], groups: int) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Distinct scores within groups, best first: how much each adds. All of shape ``(n_steps,)``."""
+    """Distinct scores within groups, best first. All of shape ``(n_steps,)`` but the last two."""
 
     group: Ints
     score: Floats
     positives: Floats
+    """With this score."""
     negatives: Floats
-    groups: int
+    hits: Floats
+    """Positives of the group with this score or a better one."""
+    false: Floats
+    """Negatives, likewise."""
+    all_positives: Floats
+    """Of each group, ``(n_groups,)``."""
+    all_negatives: Floats
 
-    def _within(self, gains: Floats) -> tuple[Floats, Floats]:
-        """Running totals within each group, and each group's total, ``(n_groups,)``."""
-        totals = add_up(self.group, self.groups, gains)
-        before: Floats = np.cumsum(totals) - totals
-        running: Floats = np.cumsum(gains) - before[self.group]
-        return running, totals
+    @property
+    def groups(self) -> int:
+        return len(self.all_positives)
 
     def average_precision(self) -> Floats:
         """``(n_groups,)``; NaN without positives. The sum of precision times gain in recall, as in scikit-learn and River."""
-        hits, positives = self._within(self.positives)
-        false, _ = self._within(self.negatives)
-        gained = self.positives * (hits / (hits + false))
-        return _ratio(add_up(self.group, self.groups, gained), positives)
+        gained = self.positives * (self.hits / (self.hits + self.false))
+        return _ratio(add_up(self.group, self.groups, gained), self.all_positives)
 
     def roc_auc(self) -> Floats:
         """``(n_groups,)``; NaN without both classes. The share of pairs in the right order, equal scores counting half."""
-        hits, positives = self._within(self.positives)
-        _, negatives = self._within(self.negatives)
-        won = self.negatives * (hits - 0.5 * self.positives)
-        return _ratio(add_up(self.group, self.groups, won), positives * negatives)
+        won = self.negatives * (self.hits - 0.5 * self.positives)
+        return _ratio(add_up(self.group, self.groups, won), self.all_positives * self.all_negatives)
 
     def curve(self, points: int) -> list[dict[str, float]]:
         """Threshold, recall and precision of the first group at up to ``points`` places, evenly in recall."""
-        hits, totals = self._within(self.positives)
-        false, _ = self._within(self.negatives)
-        positive = float(totals[0])
+        hits, false, positive = self.hits, self.false, float(self.all_positives[0])
         if not positive:
             return []
         useful = np.flatnonzero((self.group == 0) & (self.positives > 0))
@@ -95,13 +93,22 @@ def steps(order: Ints, scores: Floats, positive: NDArray[np.bool_], codes: NDArr
     if groups > 1:
         small = np.uint16 if groups <= 1 << 16 else np.int64  # numpy sorts 16 bits by radix
         order = order[np.argsort(codes[order].astype(small), kind="stable")]
-    group, score = codes[order].astype(np.int64), scores[order]
+    unmerged, score = codes[order], scores[order]
     last = np.ones(len(order), dtype=bool)
-    last[:-1] = (score[1:] != score[:-1]) | (group[1:] != group[:-1])
+    last[:-1] = score[1:] != score[:-1]
+    if groups > 1:
+        last[:-1] |= unmerged[1:] != unmerged[:-1]
     ends = np.flatnonzero(last)
-    hits = np.diff(np.cumsum(positive[order])[ends], prepend=0).astype(np.float64)
-    shown = np.diff(ends, prepend=-1).astype(np.float64)
-    return Steps(group[ends], score[ends], hits, shown - hits, groups)
+    group: Ints = unmerged[ends].astype(np.int64)
+    hits = np.cumsum(positive[order], dtype=np.float64)[ends]
+    shown = (ends + 1).astype(np.float64)
+    gained, told = np.diff(hits, prepend=0.0), np.diff(shown, prepend=0.0)
+    first = np.searchsorted(group, np.arange(groups + 1))
+    hits_before, shown_before = (np.append(0.0, running)[first] for running in (hits, shown))
+    all_hits, all_shown = np.diff(hits_before), np.diff(shown_before)
+    if groups > 1:
+        hits, shown = hits - hits_before[group], shown - shown_before[group]
+    return Steps(group, score[ends], gained, told - gained, hits, shown - hits, all_hits, all_shown - all_hits)
 
 
 def top_hits(found: Steps, ks: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -114,11 +121,12 @@ def top_hits(found: Steps, ks: NDArray[np.int64]) -> tuple[Floats, Floats]:
     hits, shown : (n_groups, n_ks)
     """
     both = found.positives + found.negatives
-    until, sizes = found._within(both)  # noqa: SLF001 - its own module
+    before = found.hits + found.false - both
     hits = np.empty((found.groups, len(ks)))
     for column, k in enumerate(ks.tolist()):
-        share = np.clip((k - (until - both)) / both, 0.0, 1.0)
+        share = np.clip((k - before) / both, 0.0, 1.0)
         hits[:, column] = add_up(found.group, found.groups, found.positives * share)
+    sizes = found.all_positives + found.all_negatives
     return hits, np.minimum(sizes[:, None], ks[None, :].astype(np.float64))
 
 
