@@ -1,9 +1,9 @@
 """What a backtest costs: against the bare loop of the same River model with the same delay over the same file, in processor time.
 
 In a process each, in turns: a file decoded, scored and learned, and nothing else; and a backtest of it, from the first byte
-to the report. Both have their libraries imported before the clock starts; the backtest by doing a small one first. The fraud data lies beside the checkout
-(``shared/data``); without it a year of the simulated feed takes its place, and the figure says so. ``--jobs`` is measured on
-the clock on the wall, on all cores.
+to the report. Both have their libraries imported before the clock starts; the backtest by doing a small one first. The
+fraud data lies beside the checkout (``shared/data``); without it a made-up file takes its place, and the figure says so.
+``--jobs`` is measured on the clock on the wall, on all cores.
 """
 
 import csv

@@ -300,7 +300,7 @@ def _begun(
         raise ConfigError(
             f"{path} holds a backtest already ({there[0]})", "write to another directory, or over it with --overwrite"
         )
-    bounds = {task: own for task, own in history.bounds(Order(first.lineage)).items() if task in tasks}
+    bounds = history.bounds(Order(first.lineage), tasks)
     plan_path.parent.mkdir(parents=True, exist_ok=True)
     write_json(plan_path, {"asked": asked, "bounds": {str(task): msgspec.to_builtins(b) for task, b in bounds.items()}})
     return bounds

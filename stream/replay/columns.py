@@ -56,6 +56,7 @@ class Columns:
         self._clear()
 
     def _clear(self) -> None:
+        self._labels_written = self.labels
         self._ids: list[str] = []
         self._keys: list[str] = []
         self._times_ms: list[int] = []
@@ -78,7 +79,7 @@ class Columns:
         ops = np.flatnonzero(op == LABEL)
         if len(ops):
             self._saw_labels(arranged, ops)
-        if len(self._ids) >= PART_ROWS:
+        if len(self._ids) >= PART_ROWS or self.labels - self._labels_written >= PART_ROWS:
             self.write_part()
 
     def _saw_events(

@@ -4,7 +4,7 @@ Claims are passed over: a backtest folds everything under its own configuration,
 the way. Entries that a former owner wrote under a token that was no longer the newest are void, as in a recovery.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,9 @@ class Journal:
     def identity(self) -> Mapping[str, object]:
         return self._log.identity()
 
-    def bounds(self, decoders: Decoders) -> dict[int, Bounds]:  # noqa: ARG002 - entries name their records
+    def bounds(self, decoders: Decoders, tasks: Sequence[int]) -> dict[int, Bounds]:  # noqa: ARG002 - entries name their records
         found = {}
-        for task in self.tasks:
+        for task in tasks:
             log = self._log.open(task)
             try:
                 last = log.last()

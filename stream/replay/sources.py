@@ -6,7 +6,7 @@ inputs the order is found as live does it (runtime/merge.py). Topics are in topi
 file's stream is split over tasks in splitting.py. Read backtest.py next.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +95,7 @@ class History(Protocol):
         """As a log's: what of the source results depend on."""
         ...
 
-    def bounds(self, decoders: Decoders) -> dict[int, Bounds]:
+    def bounds(self, decoders: Decoders, tasks: Sequence[int]) -> dict[int, Bounds]:
         """By task, where it begins and ends as of now: a replay that goes on later ends there too."""
         ...
 
@@ -111,12 +111,15 @@ class Ordered:
     ----------
     log : Reads
     bounds : Bounds
+    share : callable
+        How much is read, where positions do not tell.
     """
 
-    def __init__(self, log: Reads, bounds: Bounds) -> None:
+    def __init__(self, log: Reads, bounds: Bounds, share: Callable[[], float] = lambda: 0.0) -> None:
         self.inputs = log.inputs
         self._log = log
         self._bounds = bounds
+        self._share = share
         self._positions: Positions = bounds.start
 
     def start(self) -> Place:
@@ -152,7 +155,7 @@ class Ordered:
     def done(self) -> float:
         start, stop = self._bounds.start, self._bounds.size_to
         if not stop:
-            return 0.0
+            return self._share()
         size = sum(end - begun for begun, end in zip(start, stop, strict=False))
         read = sum(at - begun for begun, at, _ in zip(start, self._positions, stop, strict=False))
         return min(read / size, 1.0) if size > 0 else 1.0
@@ -174,13 +177,14 @@ class Files:
     def identity(self) -> Mapping[str, object]:
         return self._log.identity()
 
-    def bounds(self, decoders: Decoders) -> dict[int, Bounds]:
+    def bounds(self, decoders: Decoders, tasks: Sequence[int]) -> dict[int, Bounds]:  # noqa: ARG002 - there is one
         with closing(self._log.open(0)) as log:
             sizes = () if self._rows is None else (self._rows,)
             return {0: resolve(log, self._range, decoders, stop=(None,) * len(log.inputs), size_to=sizes)}
 
     def strand(self, task: int, bounds: Bounds) -> Strand:
-        return Ordered(self._log.open(task), bounds)
+        log = self._log.open(task)
+        return Ordered(log, bounds, log.share)
 
     def close(self) -> None:
         self._log.close()

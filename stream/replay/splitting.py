@@ -6,7 +6,7 @@ the labels are spread (some hundred bytes an event). What has no key, and a labe
 task 0.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import BinaryIO
@@ -36,17 +36,18 @@ class SplitFiles:
     def identity(self) -> Mapping[str, object]:
         return self._identity
 
-    def bounds(self, decoders: Decoders) -> dict[int, Bounds]:
+    def bounds(self, decoders: Decoders, tasks: Sequence[int]) -> dict[int, Bounds]:
         self._split(decoders)
         found = {}
-        for task in self.tasks:
+        for task in tasks:
             with closing(self._log(task)) as log:
                 stop = (None,) * len(self._inputs)
                 found[task] = resolve(log, self._source.range, decoders, stop=stop)
         return found
 
     def strand(self, task: int, bounds: Bounds) -> Strand:
-        return Ordered(self._log(task), bounds)
+        log = self._log(task)
+        return Ordered(log, bounds, log.share)
 
     def close(self) -> None:
         """Nothing is held open between strands."""

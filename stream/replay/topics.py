@@ -1,6 +1,6 @@
 """Topics as a history: every partition a task, read to its end as of when the replay began. In no group, writing nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -60,18 +60,18 @@ class Topics:
         self._log = open_topics(source)
         self._reader = Reader(self._log.settings, self._log.group)
         self.tasks: tuple[int, ...] = tuple(range(self._log.partitions))
-        if len(self.tasks) > 1 and (source.range.from_offset is not None or source.range.to_offset is not None):
-            raise ConfigError(
-                "offsets count in one partition, and there are several",
-                "name it with `--task N`, or say the range in times",
-            )
 
     def identity(self) -> Mapping[str, object]:
         return self._log.identity()
 
-    def bounds(self, decoders: Decoders) -> dict[int, Bounds]:
+    def bounds(self, decoders: Decoders, tasks: Sequence[int]) -> dict[int, Bounds]:
+        if len(tasks) > 1 and (self._range.from_offset is not None or self._range.to_offset is not None):
+            raise ConfigError(
+                "offsets count in one partition, and there are several",
+                "name it with `--task N`, or say the range in times",
+            )
         found = {}
-        for task in self.tasks:
+        for task in tasks:
             with closing(self._log.open(task)) as log:
                 ends = tuple(self._reader.bounds(one.topic, one.partition, committed=True)[1] for one in log.inputs)
                 found[task] = resolve(log, self._range, decoders, stop=ends, size_to=ends)

@@ -187,6 +187,10 @@ class FilesTaskLog:
         place = self._ledger.journal.place
         return {name: (place.records.get(name, 0) if place else 0) - 1 for name in OUTPUTS}
 
+    def share(self) -> float:
+        """How much of the events' files is read, from 0 to 1."""
+        return self._polled[0].files.share()
+
     def lag(self) -> Mapping[str, int]:
         """Of what has been read ahead; how much a file holds shows only at its end."""
         return {

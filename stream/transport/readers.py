@@ -14,10 +14,10 @@ import lzma
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import pyarrow as pa
 
@@ -37,12 +37,12 @@ Index: TypeAlias = list[tuple[int, int]]
 """Of a file: pairs of a record's number and the byte where it begins, ascending."""
 
 
-_COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.GzipFile,
+_COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
-    ".zst": lambda path: pa.input_stream(str(path), compression="zstd"),
-    ".lz4": lambda path: pa.input_stream(str(path), compression="lz4"),
+    ".zst": lambda file: pa.input_stream(file, compression="zstd"),
+    ".lz4": lambda file: pa.input_stream(file, compression="lz4"),
 }
 _FORMATS = {
     ".jsonl": "jsonl",
@@ -88,8 +88,17 @@ def expand(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _open(path: Path, compression: str) -> Any:
-    return _COMPRESSIONS[compression](path) if compression else path.open("rb")
+@contextmanager
+def _open(path: Path, compression: str, raw: list[BinaryIO] | None = None) -> Iterator[Any]:
+    """The file's content. ``raw`` holds the file itself from then on: how far that has been read is progress."""
+    with path.open("rb") as file:
+        if raw is not None:
+            raw[:] = [file]
+        if not compression:
+            yield file
+            return
+        with _COMPRESSIONS[compression](file) as stream:
+            yield stream
 
 
 def _line_blocks(stream: Any) -> Iterator[bytes]:
@@ -119,11 +128,13 @@ def _line_blocks(stream: Any) -> Iterator[bytes]:
         yield data
 
 
-def read_jsonl(path: Path, compression: str, start: int, index: Index) -> Iterator[Chunk]:
+def read_jsonl(
+    path: Path, compression: str, start: int, index: Index, raw: list[BinaryIO] | None = None
+) -> Iterator[Chunk]:
     """A line is a record: its bytes without the line's end, not parsed. A plain file is entered near ``start``."""
     place = bisect_right(index, (start, 1 << 62)) - 1
     number, byte = index[place] if place >= 0 else (0, 0)
-    with _open(path, compression) as stream:
+    with _open(path, compression, raw) as stream:
         if byte:
             stream.seek(byte)
         for block in _line_blocks(stream):
@@ -139,10 +150,10 @@ def read_jsonl(path: Path, compression: str, start: int, index: Index) -> Iterat
             byte += len(block)
 
 
-def _text_lines(path: Path, compression: str) -> Iterator[str]:
+def _text_lines(path: Path, compression: str, raw: list[BinaryIO]) -> Iterator[str]:
     """Lines with their ends; bytes that are not UTF-8 as surrogates, which stand for them until they are bytes again."""
     encoding = "utf-8-sig"
-    with _open(path, compression) as stream:
+    with _open(path, compression, raw) as stream:
         for block in _line_blocks(stream):
             yield from io.StringIO(block.decode(encoding, "surrogateescape"), newline="")
             encoding = "utf-8"
@@ -175,7 +186,7 @@ def _convert(table: TableEncoder, rows: list[list[str]], lines: list[str], ends:
     return values
 
 
-def read_table(path: Path, compression: str, delimiter: str) -> Iterator[Chunk]:
+def read_table(path: Path, compression: str, delimiter: str, raw: list[BinaryIO]) -> Iterator[Chunk]:
     """A row is a record: a JSON object. A row with too many or too few cells, or not in UTF-8: its bytes as they are.
 
     Raises
@@ -183,7 +194,7 @@ def read_table(path: Path, compression: str, delimiter: str) -> Iterator[Chunk]:
     LogMisfit
         The header names a column twice.
     """
-    with closing(_text_lines(path, compression)) as source:  # type: ignore[type-var]  # a generator
+    with closing(_text_lines(path, compression, raw)) as source:  # type: ignore[type-var]  # a generator
         header = next(csv.reader(source, delimiter=delimiter), [])
         try:
             "".join(header).encode()
@@ -272,6 +283,16 @@ class FileSet:
         """Records known to be there."""
         self._counts: list[int | None] = [None] * len(self.files)
         self._indexes: list[Index] = [[] for _ in self.files]
+        self._raw: list[BinaryIO] = []
+        self._place = 0
+
+    def share(self) -> float:
+        """Of the files' bytes, compressed as they are, how many whoever read last has read: from 0 to 1."""
+        sizes = [path.stat().st_size for path in self.files]
+        read = sum(sizes[: self._place])
+        for file in self._raw:
+            read += sizes[self._place] if file.closed else file.tell()
+        return min(read / max(sum(sizes), 1), 1.0)
 
     def chunks(self, start: int) -> Generator[Records, None, None]:
         """All records from number ``start``.
@@ -308,12 +329,13 @@ class FileSet:
 
     def _read(self, place: int, start: int) -> Iterator[Chunk]:
         path = self.files[place]
+        self._place = place
         kind, compression = _format(path)
         if kind == "jsonl":
-            return read_jsonl(path, compression, start, self._indexes[place])
+            return read_jsonl(path, compression, start, self._indexes[place], self._raw)
         if kind == "parquet":
             return read_parquet(path if not compression else _whole(path, compression), start)
-        return read_table(path, compression, "\t" if kind == "tsv" else ",")
+        return read_table(path, compression, "\t" if kind == "tsv" else ",", self._raw)
 
 
 def _whole(path: Path, compression: str) -> Any:

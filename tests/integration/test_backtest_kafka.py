@@ -96,6 +96,9 @@ def test_topics_without_a_service(stream: Stream, redis_url: str, tmp_path: Path
     times = [f"{(BEGIN_MS + number * MINUTE_MS) / 1000:.0f}" for number in (start, stop)]
     with pytest.raises(ConfigError, match="offsets count in one partition"):
         backtest(made.path, out=tmp_path / "refused", start=times[0])
+    own = backtest(made.path, out=tmp_path / "offsets", start=100, stop=200, task=1).predictions()
+    values = [json.loads(one.value() or b"") for one in committed(stream.kafka, stream.events, 1)]
+    assert list(own.id) == [event["id"] for event in values[100:200]]
     iso = [dt.datetime.fromtimestamp(int(time), dt.UTC).isoformat() for time in times]
     frame = backtest(made.path, out=tmp_path / "out", start=iso[0], stop=iso[1]).predictions()
     assert sorted(int(event[1:]) for event in frame.id) == list(range(start, stop))

@@ -265,3 +265,17 @@ def test_a_cursor_gives_what_is_whole_before_it_raises(tmp_path: Path) -> None:
         with pytest.raises(RecordsGone, match="offset 3000"):
             cursor.read(1)
     cursor.close()
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.csv.xz"])
+def test_how_much_is_read_shows_in_the_bytes(tmp_path: Path, name: str) -> None:
+    """The share of two files' bytes that is read only grows, from 0 to 1, and is about a half between them."""
+    lines = [b'{"a":%d}' % number for number in range(50_000)]
+    content = b"\n".join([b"a", *[b"%d" % number for number in range(50_000)]] if ".csv" in name else lines) + b"\n"
+    files = FileSet([write(tmp_path / f"{number}{name}", content) for number in (1, 2)])
+    assert files.share() == 0.0
+    seen = [(records.offsets[-1], files.share()) for records in files.chunks(0)]
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares)
+    assert next(share for offset, share in seen if offset >= 49_999) == pytest.approx(0.5, abs=0.01)
+    assert files.share() == 1.0
