@@ -108,8 +108,7 @@ def draw(judge: Judge, codes: Ints, plan: Resampling, extra: Sums | None = None,
     centre = {name: float(values[0]) for name, values in exact.items()}
     told = dict(centre)
     if isinstance(judge, Binary):
-        steps = judge.whole()
-        told |= {"roc_auc": _first(steps.roc_auc()), "average_precision": _first(steps.average_precision())}
+        told |= judge.whole()[0]
         counts = _binned(judge, codes, units, bins)
         ranked = _ranks(counts, once)
         centre |= {name: float(values[0]) for name, values in ranked.items()}
@@ -132,10 +131,6 @@ def product(weights: Floats, values: Floats) -> Floats:
             place = slice(row, row + down), slice(column, column + across)
             np.matmul(weights[place[0]], values[:, place[1]], out=whole[place])
     return whole
-
-
-def _first(values: Floats) -> float:
-    return float(values.item())
 
 
 def _measures(judge: Judge, sums: Sums, extra: Sums | None, weights: Floats) -> dict[str, Floats]:

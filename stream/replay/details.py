@@ -15,7 +15,6 @@ from stream.replay.ranking import add_up, best_of_keys, group_sizes, top_hits
 
 Ints = NDArray[np.int64]
 
-CURVE_POINTS: Final = 160
 HISTOGRAM_BINS: Final = 48
 _LOGIT_END: Final = 4.0  # scores beyond 1e-4 and 1 - 1e-4 are in the last bins
 
@@ -123,10 +122,6 @@ def deciles(judge: Binary) -> list[dict[str, Any]]:
         for i, (start, stop) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
         if stop > start
     ]
-
-
-def precision_recall(judge: Binary) -> list[dict[str, float]]:
-    return judge.whole().curve(CURVE_POINTS)
 
 
 def error_figures(judge: Regression) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def _learner(one: Contestant, codes: Ints, pieces: Slices, shared: Mapping[str, 
             "top_k_by_day": top.by_day(),
             "days": _days(one),
             "histogram": details.score_histogram(judge, shared["edges"]),
-            "precision_recall": details.precision_recall(judge),
+            "precision_recall": judge.whole()[1],
             "deciles": details.deciles(judge),
         }
         figures["measures"] |= {f"top_{what}_{k}": p for what, own in top.figures().items() for k, p in own.items()}
@@ -216,8 +216,11 @@ def _measured(judge: Judge, codes: NDArray[np.integer], groups: int) -> dict[str
     """All measures by group; first those of the order of scores."""
     measures = {}
     if isinstance(judge, Binary):
-        steps = judge.whole() if groups == 1 else judge.steps(codes, groups)
-        measures = {"average_precision": steps.average_precision(), "roc_auc": steps.roc_auc()}
+        if groups == 1:
+            measures = {name: np.array([value]) for name, value in judge.whole()[0].items()}
+        else:
+            steps = judge.steps(codes, groups)
+            measures = {"average_precision": steps.average_precision(), "roc_auc": steps.roc_auc()}
     return measures | judge.measures(judge.sums(codes, groups))
 
 

@@ -26,6 +26,7 @@ HIGHER: Final = frozenset(
 """Measures of which more is better. Precision among the best k (``top_…``) is another. Of all others less is better."""
 
 CALIBRATION_BINS: Final = 10
+CURVE_POINTS: Final = 160
 
 
 class Judge(Protocol):
@@ -79,7 +80,7 @@ class Binary:
         self.threshold, self.probabilities = threshold, probabilities
         self._order: NDArray[np.int64] | None = None
         self._losses: tuple[Floats, Floats] | None = None
-        self._whole: Steps | None = None
+        self._whole: tuple[dict[str, float], list[dict[str, float]]] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -133,10 +134,15 @@ class Binary:
     def steps(self, codes: Codes, groups: int) -> Steps:
         return steps(self.order, self.scores, self.positive, codes, groups)
 
-    def whole(self) -> Steps:
-        """Of all events as one group."""
+    def whole(self) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """Of all events: the measures of their order, and points of the precision-recall curve."""
         if self._whole is None:
-            self._whole = self.steps(np.zeros(len(self), dtype=np.int64), 1)
+            found = self.steps(np.zeros(len(self), dtype=np.int64), 1)
+            measures = {
+                "average_precision": float(found.average_precision().item()),
+                "roc_auc": float(found.roc_auc().item()),
+            }
+            self._whole = measures, found.curve(CURVE_POINTS)
         return self._whole
 
     def calibration(self) -> dict[str, object]:

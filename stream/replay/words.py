@@ -67,10 +67,12 @@ def sentence(measure: str, one: str, other: str, row: Mapping[str, object], *, m
     if not isinstance(low, float) or not isinstance(high, float):
         return f"{title(measure)}: {other} {_signed(delta, _places(delta, None, None))} (too short a stream for an interval)."
     places = _places(delta, low, high)
+    holds = row["sign_holds"]
+    share = f"; the sign holds in {_share(holds)} resamples" if isinstance(holds, float) else ""
     if better is None:
         return (
             f"{title(measure)}: no difference can be told between {one} and {other} "
-            f"({_signed(delta, places)}, 95%: {_plain(low, places)} to {_plain(high, places)})."
+            f"({_signed(delta, places)}, 95%: {_plain(low, places)} to {_plain(high, places)}{share})."
         )
     gains = [delta, low, high] if (better == "other") == more_is_better else [-delta, -high, -low]
     gain, least, most = (abs(value) for value in gains)
@@ -78,8 +80,13 @@ def sentence(measure: str, one: str, other: str, row: Mapping[str, object], *, m
     winner = other if better == "other" else one
     return (
         f"{title(measure)}: {winner} is better by {_plain(gain, places)} "
-        f"(95%: {_plain(least, places)} to {_plain(most, places)})."
+        f"(95%: {_plain(least, places)} to {_plain(most, places)}{share})."
     )
+
+
+def _share(share: float) -> str:
+    """A share that is not quite all is not called all."""
+    return "all" if share == 1.0 else f"{min(share, 0.999):.1%} of the"
 
 
 def _places(delta: float, low: object, high: object) -> int:

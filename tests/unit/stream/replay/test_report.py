@@ -182,25 +182,25 @@ def test_labels_that_come_at_any_age_are_drawn(tmp_path: Path, rng: np.random.Ge
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ((0.012, 0.004, 0.020, "other"), "average precision: new is better by 0.012 (95%: 0.004 to 0.020)."),
-        ((-0.012, -0.020, -0.004, "one"), "average precision: old is better by 0.012 (95%: 0.004 to 0.020)."),
-        ((0.002, -0.010, 0.014, None), "average precision: no difference can be told between old and new (+0.002, 95%: \u22120.010 to 0.014)."),
-        ((0.012, None, None, None), "average precision: new +0.012 (too short a stream for an interval)."),
-        ((None, None, None, None), "average precision: there is nothing to compare."),
+        ((0.012, 0.004, 0.020, "other", 1.0), "average precision: new is better by 0.012 (95%: 0.004 to 0.020; the sign holds in all resamples)."),
+        ((-0.012, -0.020, -0.004, "one", 0.9996), "average precision: old is better by 0.012 (95%: 0.004 to 0.020; the sign holds in 99.9% of the resamples)."),
+        ((0.002, -0.010, 0.014, None, 0.62), "average precision: no difference can be told between old and new (+0.002, 95%: \u22120.010 to 0.014; the sign holds in 62.0% of the resamples)."),
+        ((0.012, None, None, None, None), "average precision: new +0.012 (too short a stream for an interval)."),
+        ((None, None, None, None, None), "average precision: there is nothing to compare."),
     ],
 )  # fmt: skip
 def test_a_comparison_in_words(row: tuple[Any, ...], expected: str) -> None:
     """Who is better, by how much, and how sure that is; or that it cannot be told."""
-    named = dict(zip(("difference", "low", "high", "better"), row, strict=True))
+    named = dict(zip(("difference", "low", "high", "better", "sign_holds"), row, strict=True))
     assert sentence("average_precision", "old", "new", named, more_is_better=True) == expected
 
 
 def test_less_is_better_where_it_is() -> None:
     """A log loss that fell is a gain, told as one; the table shows it as it is."""
-    row = {"difference": -0.03, "low": -0.05, "high": -0.01, "better": "other"}
+    row = {"difference": -0.03, "low": -0.05, "high": -0.01, "better": "other", "sign_holds": 0.99}
     assert (
         sentence("log_loss", "old", "new", row, more_is_better=False)
-        == "log loss: new is better by 0.030 (95%: 0.010 to 0.050)."
+        == "log loss: new is better by 0.030 (95%: 0.010 to 0.050; the sign holds in 99.0% of the resamples)."
     )
     assert difference(row) == "\u22120.030 (\u22120.050 to \u22120.010)"
 
