@@ -1,6 +1,7 @@
 """An explanation for every learner: its own where it has one (``Explains``), Shapley values by sampling where it has none."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 from learners.base import Learner, Problem, Rows, Value
 from learners.explanations.base import Explanation
@@ -40,7 +41,7 @@ def explain(
     try:
         own = getattr(learner, "explain", None)  # Explains; isinstance takes longer than a linear model's explanation
         if own is not None and (told := own(rows, row)) is not None:
-            return told  # type: ignore[no-any-return]
+            return told if isfinite(told.value) else None  # a sigmoid makes a score of an infinite sum
         x = rows.dicts()[row]
         return shapley(
             learner, rows.names, x, background(), problem=problem, seed=seed, pairs=pairs, classes=classes

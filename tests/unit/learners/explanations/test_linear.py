@@ -10,6 +10,7 @@ from river import compose, linear_model, optim, preprocessing
 from learners.compiled import ScaledLogisticRegression
 from learners.conformance import synthetic
 from learners.explanations.aside import Sample, asked
+from learners.explanations.explain import explain
 from learners.river import RiverLearner
 
 NAMES = ("a", "b", "c")
@@ -147,6 +148,15 @@ def test_the_compiled_chain_says_what_rivers_says():
     for place in range(len(xs)):
         sample = Sample(load.rows.names, xs)
         assert compiled.explain(sample, place) == river.explain(sample, place)
+
+
+def test_an_infinite_sum_is_not_explained():
+    """Its score is 1, but parts that add up to infinity are no reasons."""
+    learner = taught(scaled(linear_model.LogisticRegression()), "binary", rows())
+    learner.model["LogisticRegression"].intercept = math.inf
+    sample = Sample(NAMES, [rows()[0]])
+    assert asked(learner, NAMES, sample.dicts())[0, 0] == 1.0
+    assert explain(learner, sample, 0, problem="binary", background=list, seed=0) is None
 
 
 def test_a_compiled_chain_that_has_learned_nothing_explains_nothing():
