@@ -195,11 +195,25 @@ def _verdicts(page: Page) -> Iterator[str]:
 
 
 def _method(page: Page) -> str:
-    for one in page.evaluation["comparisons"]:
+    """How differences are told, and over how many events."""
+    told = METHOD.partition(" Differences")[0]
+    compared = page.evaluation["comparisons"]
+    for one in compared:
         if one["blocks"] and any(row["low"] is not None for row in one["measures"].values()):
             unit, size = one["blocks"]["unit"], one["blocks"]["length"]
-            return METHOD.format(units=f"{unit}s" if unit[0].isalpha() else f"pieces of {unit}", length=size)
-    return METHOD.partition(" Differences")[0]
+            told = METHOD.format(units=f"{unit}s" if unit[0].isalpha() else f"pieces of {unit}", length=size)
+            break
+    return " ".join([told, *_compared(compared)])
+
+
+def _compared(compared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not compared:
+        return
+    counts = sorted({one["events"] for one in compared})
+    many = number(counts[0]) if len(counts) == 1 else f"{number(counts[0])} to {number(counts[-1])}"
+    yield f"Compared are the {many} events that both scored and whose label is known."
+    if differ := max(one["labels_differ"] for one in compared):
+        yield f"Left out are {number(differ)} on whose label two configurations do not agree."
 
 
 def _closing(page: Page) -> str:

@@ -119,7 +119,7 @@ def test_it_says_who_is_better_and_how_sure_that_is(page: str, runs: list[Run]) 
     [
         "What differs", "learners.logistic.l2 0.1 0.2", "adwin-loss 0.1 0.3 alarm", "schema 2 0", "labels assumed 3 3",
         "a 0 predictions af0c", "headrace backtest a.yaml &lt;b&gt;.yaml", "delay of labels 7 days", "hour of day (UTC)",
-        "a/tree against logistic", "&lt;b&gt; against a", "Deciles of the score", "best 10",
+        "a/tree against logistic", "Compared are the 4,000 events that both scored and whose label is known.", "&lt;b&gt; against a", "Deciles of the score", "best 10",
     ],
 )  # fmt: skip
 def test_what_a_reader_looks_for_is_there(page: str, said: str) -> None:
