@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from tests.kafka_place import KafkaPlace
 
 
-hypothesis.settings.register_profile("ours", deadline=None)  # a busy machine is no finding
+hypothesis.settings.register_profile(  # a busy machine is no finding
+    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("ours")
 
 
