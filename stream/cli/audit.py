@@ -23,6 +23,7 @@ from stream.errors import ConfigError, StoreUnavailable
 from stream.records import OUTPUTS, OutputName
 from stream.replay.audit import Audit, Audited, Difference, Range
 from stream.replay.travel import Past, open_past
+from stream.runtime.host import calm_collector
 from stream.transport.outputs import OutputReader, Said
 
 _AROUND = 30
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Audit, tell. Raises HeadraceError."""
     config = load(arguments.config, os.environ)
+    calm_collector()
     _check(config, arguments)
     with ExitStack() as stack:
         store = store_or_none(config, stack)
@@ -104,7 +106,8 @@ def _audit(past: Past, task: int, arguments: argparse.Namespace) -> Audited:
             )
             for name in OUTPUTS
         }
-        audit = Audit(task, past.task(task), readers, tell=headway.tell)
+        travel = stack.enter_context(closing(past.task(task)))
+        audit = Audit(task, travel, readers, tell=headway.tell)
         try:
             return audit.run(Range(arguments.first, arguments.last), newest=arguments.from_checkpoint)
         finally:

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from stream.errors import ConfigError
 from stream.replay.explain import Explain, Explained, answer_of, changes_of
 from stream.replay.search import Occurrence, events_of
 from stream.replay.travel import Past, open_past
+from stream.runtime.host import calm_collector
 
 BAR = 24
 """Characters of the longest contribution."""
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Find it, go back to it, tell. Raises HeadraceError."""
     config = load(arguments.config, os.environ)
+    calm_collector()
     with ExitStack() as stack:
         store = store_or_none(config, stack)
         past = stack.enter_context(open_past(config, store, say=_say, warm_start=arguments.warm_start))
@@ -78,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         task, offset, others = found
         headway = Headway("folded", quiet=arguments.quiet)
         try:
-            explain = Explain(task, past.task(task), lambda name: past.output(name, task), headway.tell)
+            travel = stack.enter_context(closing(past.task(task)))
+            explain = Explain(task, travel, lambda name: past.output(name, task), headway.tell)
             told = explain.at(offset)
         finally:
             headway.done()
@@ -102,9 +105,8 @@ def _find(past: Past, arguments: argparse.Namespace) -> tuple[int, int, list[Occ
     headway = Headway("searched", quiet=arguments.quiet)
     try:
         for task in tasks_asked(past, arguments.task):
-            travel = past.task(task)
-            found = events_of(travel.log, travel.fresh(), arguments.event, headway.tell)
-            travel.log.close()
+            with closing(past.task(task)) as travel:
+                found = events_of(travel.log, travel.fresh(), arguments.event, headway.tell)
             if found:
                 first = next((one for one in found if one.refused is None), found[0])
                 return task, first.offset, [one for one in found if one is not first]

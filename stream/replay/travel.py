@@ -89,6 +89,10 @@ class Travel:
     def inputs(self) -> tuple[Input, ...]:
         return self._log.inputs
 
+    def close(self) -> None:
+        """Let go of the log; nothing was to be written."""
+        self._log.close()
+
     def check(self) -> None:
         """Whether journal and topics are of one piece, and what else a person should know before they are folded.
 
@@ -176,8 +180,11 @@ class Travel:
             return f"checkpoints might help, but {error.message}"
         if not usable:
             return "no checkpoint is younger than what was deleted"
-        oldest = usable[-1]
-        return f"the oldest checkpoint that can be begun with is of entry {oldest.entry_number}: --from {oldest.entry_number + 1}"
+        number = usable[-1].entry_number
+        return (
+            f"the oldest checkpoint that can be begun with is of entry {number}: `headrace audit --from {number + 1} CONFIG`; "
+            "`headrace explain` reaches the events after it"
+        )
 
     def entries(self, to: int | None = None) -> Iterator[tuple[int, Entry]]:
         """Journal offset and entry of each entry after the place, up to number ``to``; ends at the journal's end as of now.

@@ -73,14 +73,16 @@ class KafkaOutput:
         while True:
             first = self._consumer.poll(_POLL_S)
             messages = [] if first is None else [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else ())]
-            good = [message for message in messages if message.error() is None]
-            for message in messages:
-                if (error := message.error()) is not None:
-                    if error.code() != END:
-                        raise self._settings.error(error, f"reading {self.where}", self._watcher)
-                    if not self._at_end:
-                        self._at_end = True
-                        deadline = Deadline(wait_s)
+            failed = [message for message in messages if message.error() is not None]
+            good = messages if not failed else [message for message in messages if message.error() is None]
+            for message in failed:
+                error = message.error()
+                assert error is not None
+                if error.code() != END:
+                    raise self._settings.error(error, f"reading {self.where}", self._watcher)
+                if not self._at_end:
+                    self._at_end = True
+                    deadline = Deadline(wait_s)
             if good:
                 self._at_end = self._at_end and messages[-1].error() is not None
                 return _stretch(good)
@@ -101,12 +103,25 @@ class KafkaOutput:
 
 
 def _stretch(messages: list[Message]) -> Stretch:
-    headers = [cast("dict[str, bytes]", dict(message.headers() or ())) for message in messages]
-    seqs = [one.pop(SEQ, None) for one in headers]
+    split = [_split(message.headers()) for message in messages]
     return Stretch(
         [message.offset() or 0 for message in messages],
-        [int(seq) if seq is not None and seq.isdigit() else None for seq in seqs],
+        [seq for seq, _ in split],
         [message.key() or b"" for message in messages],
         [message.value() or b"" for message in messages],
-        headers,
+        [rest for _, rest in split],
     )
+
+
+_NO_MORE: dict[str, bytes] = {}
+
+
+def _split(headers: object) -> tuple[int | None, dict[str, bytes]]:
+    """``seq``, and the headers beside it."""
+    told = cast("list[tuple[str, bytes]]", headers or [])
+    if len(told) == 1 and told[0][0] == SEQ:
+        seq, rest = told[0][1], _NO_MORE
+    else:
+        rest = dict(told)
+        seq = rest.pop(SEQ, b"")
+    return int(seq) if seq and seq.isdigit() else None, rest
