@@ -182,6 +182,28 @@ class Draft:
         extend(self.cause, np.arange(position, position + count).repeat(each))
         self.accepted += events
 
+    def delayed_run(
+        self, events: range, times_ms: NDArray[np.int64], position: int, rows: NDArray[np.int64],
+        targets: NDArray[np.float64], before: NDArray[np.intp],
+    ) -> None:  # fmt: skip
+        """Events one after the other, and labels of ``rows`` that fall due, each just before the event of that index."""
+        count, begun = np.arange(len(events)), len(self.op)
+        at_label = before + np.arange(len(before))
+        at_event = count + np.searchsorted(before, count, side="right")
+        size = len(count) + len(before)
+        op, row, cause = np.empty(size, np.uint8), np.empty(size, np.int64), np.empty(size, np.int64)
+        column = np.full(size, UNKNOWN)
+        extend(self.previous, column)
+        op[at_event], row[at_event], cause[at_event] = EVENT, len(self.accepted) + count, count
+        op[at_label], row[at_label], cause[at_label], column[at_label] = LABEL, rows, before, targets
+        self.op += op.tobytes()
+        extend(self.row, row)
+        extend(self.time_ms, times_ms[cause])
+        extend(self.target, column)
+        extend(self.cause, position + cause)
+        self.origin.update(dict.fromkeys((begun + at_label).tolist()))
+        self.accepted += events
+
     def label(self, row: int, now: int, cause: int, target: float, previous: float = UNKNOWN) -> None:
         self.op.append(LABEL)
         self.row.append(row)

@@ -40,6 +40,11 @@ class Due:
             return 0
         return len(self._heap) if self._heaped else self._rows.next - self.next
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows are due in their order, each the same time after it came, when its label rides in its event."""
+        return self._rides and self.after_ms < FOREVER
+
     def wake_ms(self) -> int:
         """Stream time before which none falls due."""
         heap = (self._heap[0] >> _BITS) if self._heap else FOREVER

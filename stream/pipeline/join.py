@@ -25,6 +25,7 @@ from stream.pipeline.clock import NEVER, Clock
 from stream.pipeline.due import Due
 from stream.pipeline.parking import IncomingLabel, Parking
 from stream.pipeline.rules import JoinRules
+from stream.pipeline.runs import arrange_delayed, plain_times
 from stream.pipeline.waiting import WaitingRows
 from stream.records import Records, Reject
 
@@ -99,28 +100,30 @@ class Join:
     def _clean_run(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> bool:
         """Do what ``_events`` does, all at once, when nothing can come between; else do nothing and say so.
 
-        That is: labels ride in the events and are known at once, ids are new, times neither fall nor leap, and no
-        wait ends. A fifth of the cost an event.
+        That is: labels ride in the events and are known at once, or all after the same time; ids are new, times neither
+        fall nor leap, no wait ends that could matter to these events. A fifth of the cost an event.
         """
-        ids, now, labels = events.ids[start:stop], clock.stream_time_ms, events.labels
-        plain = not (self.keeps_rows or self.classes or self.rules.open_classes or self._parking)
-        if not plain or events.rejects or events.tombstones or now == NEVER or not ids:
+        odd = self.classes or self.rules.open_classes or self._parking or (self.keeps_rows and not self._due.is_plain)
+        times = None if odd else plain_times(events, start, stop, clock)
+        if times is None:
             return False
-        oldest, newest = events.times_ms[start], events.times_ms[stop - 1]
-        if not now <= oldest <= newest < self._wake_ms or newest - now > clock.jump_max_ms:
-            return False
-        times = np.array(events.times_ms[start:stop], np.int64)
-        if (times[1:] < times[:-1]).any() or (labels is not None and None in labels):
-            return False
-        first = self._rows.next
+        ids, first, newest, labels = events.ids[start:stop], self._rows.next, int(times[-1]), events.labels
+        delayed, full = self._due.is_plain, first + len(ids) - self._forget > self.rules.waiting_max
         new = dict(zip(ids, range(first, first + len(ids)), strict=True))
         if len(new) < len(ids) or not self._known.keys().isdisjoint(new):
             return False
-        self._known |= new
+        if (full or newest - self._due.after_ms >= times[0]) if delayed else newest >= self._wake_ms:
+            return False
         targets = None if labels is None else np.array(labels[start:stop], np.float64)
-        self._rows.extend(ids, times, WAITING if targets is None else LABELLED, targets)
-        draft.clean_run(range(start, stop), times, position, targets)
+        if delayed:
+            arrange_delayed(draft, self._rows, self._due, range(start, stop), times, position, LABELLED)
+        else:
+            draft.clean_run(range(start, stop), times, position, targets)
+        self._known |= new
+        self._rows.extend(ids, times, WAITING if delayed or targets is None else LABELLED, targets)
         clock.see(newest)
+        if newest >= self._wake_ms:
+            self._release(draft, newest, position + stop - start - 1, clock)
         while self._rows.next - self._forget > self.rules.waiting_max:
             self._drop_oldest(clock)
         return True

@@ -6,6 +6,7 @@ are cut by row number, not by batch, so that the state does not depend on how ba
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
 from typing import NamedTuple
@@ -163,6 +164,25 @@ class WaitingRows:
         self._status[number - self._base] = status
         self._truth[number - self._base] = truth
         self._touched.add(number // BLOCK)
+
+    def seen_by(self, start: int, seen_ms: int) -> int:
+        """The first row from ``start`` on that was seen after a stream time."""
+        return bisect_right(self._seen_ms, seen_ms, start - self._base) + self._base
+
+    def label(
+        self, start: int, stop: int, status: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Mark the rows in ``[start, stop)`` that carry a truth: numbers, own times, times seen and truths of those."""
+        cut = slice(start - self._base, stop - self._base)
+        truths = np.array(self._truth[cut], np.float64)
+        own_ms, seen_ms = np.array(self._times_ms[cut], np.int64), np.array(self._seen_ms[cut], np.int64)
+        carry = ~np.isnan(truths)
+        marks = np.frombuffer(self._status[cut], np.uint8).copy()
+        marks[carry] = status
+        self._status[cut] = marks.tobytes()
+        if start < stop:
+            self._touched.update(range(start // BLOCK, -(-stop // BLOCK)))
+        return np.arange(start, stop)[carry], own_ms[carry], seen_ms[carry], truths[carry]
 
     # --- features ---------------------------------------------------------------------------------------------
 

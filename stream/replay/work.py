@@ -91,11 +91,13 @@ def perform(work: Work, tell: Tell, history: History | None = None) -> None:
 def _calm() -> Iterator[None]:
     """Python's cycle collector runs less often meanwhile: a replay makes tuples by the million, and no cycles."""
     former = gc.get_threshold()
+    gc.freeze()
     gc.set_threshold(*COLLECT)
     try:
         yield
     finally:
         gc.set_threshold(*former)
+        gc.unfreeze()
 
 
 def _went_through(work: Work, points: Points, strand: Strand, tell: Tell) -> bool:
