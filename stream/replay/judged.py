@@ -5,7 +5,7 @@ Not here: how good it was (measures.py), in which groups (groups.py). results.py
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -65,7 +65,6 @@ class Judged:
     """Arrow's, for pairing with another run; None when they were not asked for."""
     warm_up: int
     """Events before ``score_from``."""
-    places: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time_ms)

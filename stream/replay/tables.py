@@ -140,7 +140,6 @@ def _rivals(page: Page, series: Series) -> Iterator[Mapping[str, Any]]:
 
 def replayed(page: Page, alarms: Mapping[str, int]) -> str:
     """A column a configuration."""
-    rows = []
     lines: dict[str, list[object]] = {}
     for place, run in enumerate(page.runs):
         for name, value in _facts(page.evaluation["runs"][run.name], run, alarms[run.name]):
