@@ -41,6 +41,11 @@ class Page:
         self.series = series_of(evaluation)
 
     @property
+    def columns(self) -> list[Series]:
+        """Every learner, champions first: what differs between configurations stands side by side."""
+        return sorted(self.series, key=lambda one: one.figures["role"] != "champion")
+
+    @property
     def champions(self) -> list[Series]:
         """One a run."""
         return [one for one in self.series if one.figures["role"] == "champion"]
@@ -101,17 +106,17 @@ def measures(page: Page) -> str:
     """A row a measure, a column a learner: its value, and how it differs from what it is compared with."""
     first = MAIN[page.evaluation["problem"]]
     names = dict.fromkeys(
-        (*first, *(name for one in page.series for name in one.figures["measures"] if not name.startswith("top_")))
+        (*first, *(name for one in page.columns for name in one.figures["measures"] if not name.startswith("top_")))
     )
     head = ["<th></th>"]
-    for one in page.series:
+    for one in page.columns:
         against, _ = page.comparison(one)
         note = f"<br>against {text(against)}" if against else ""
         head.append(f'<th><span class="{_colour(one)}">{text(one.name)}</span>{note}</th>')
     rows = []
     for name in names:
-        if any(name in one.figures["measures"] for one in page.series):
-            cells = "".join(_measure(page, one, name) for one in page.series)
+        if any(name in one.figures["measures"] for one in page.columns):
+            cells = "".join(_measure(page, one, name) for one in page.columns)
             arrow = "" if more_is_better(name) else " <small>less is better</small>"
             rows.append(f"<tr><th>{text(title(name))}{arrow}</th>{cells}</tr>")
     return _table(head, rows)
@@ -237,13 +242,14 @@ def top_k(page: Page) -> str:
     """A row a ``k``, a column a learner."""
     rows: list[str] = []
     for what in ("keys", "events"):
-        ks = dict.fromkeys(k for one in page.series for k in one.figures.get("top_k", {}).get(what, {}))
+        ks = dict.fromkeys(k for one in page.columns for k in one.figures.get("top_k", {}).get(what, {}))
         if ks:
             rows.append(_family(f"by {what}", len(page.series) + 1))
             rows += [
-                _row(f"best {int(k):,}", [one.figures["top_k"].get(what, {}).get(k) for one in page.series]) for k in ks
+                _row(f"best {int(k):,}", [one.figures["top_k"].get(what, {}).get(k) for one in page.columns])
+                for k in ks
             ]
-    return _table(["<th></th>", *(_th(one.name, _colour(one)) for one in page.series)], rows)
+    return _table(["<th></th>", *(_th(one.name, _colour(one)) for one in page.columns)], rows)
 
 
 def deciles(page: Page) -> str:
