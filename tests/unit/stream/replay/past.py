@@ -77,19 +77,19 @@ def service(count: int = 100, **changes: object) -> Service:
     return made
 
 
-def travel(of: Service, said: list[str] | None = None, *, store: bool = True) -> Travel:
-    """Its task 0, not begun."""
+def travel(of: Service, said: list[str] | None = None, *, store: bool = True, task: int = 0) -> Travel:
+    """One of its tasks, not begun."""
     topics = of.config.topics()
     log = MemoryLog(of.broker, of.config.name, topics["events"], topics.get("labels"))
     told = said if said is not None else []
     checkpointer = Checkpointer(
-        of.store, Signer(KEY), f"{of.config.name}/0", keep=3, on_unverified=told.append, fork=False
+        of.store, Signer(KEY), f"{of.config.name}/{task}", keep=3, on_unverified=told.append, fork=False
     )
     return Travel(
-        log.open(0), checkpointer if store else None, build_fold, lineage(of.config, log.identity()), told.append
+        log.open(task), checkpointer if store else None, build_fold, lineage(of.config, log.identity()), told.append
     )
 
 
-def readers(of: Service, **before: int) -> dict[OutputName, MemoryOutput]:
+def readers(of: Service, *, task: int = 0, **before: int) -> dict[OutputName, MemoryOutput]:
     """Its outputs; of those named, so many were deleted."""
-    return {name: MemoryOutput(of.raw(name), before.get(name, 0)) for name in OUTPUTS}
+    return {name: MemoryOutput(of.raw(name, task), before.get(name, 0)) for name in OUTPUTS}

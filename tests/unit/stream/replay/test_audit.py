@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
+from stream.checkpoints.memory import MemoryStore
 from stream.records import Entry, decode_journal
 from stream.replay.audit import Audit, Audited, Range
 from stream.replay.digest import Digests
-from stream.transport.memory import OutputRecord
-from tests.harness import Service
-from tests.unit.stream.replay.past import MemoryOutput, readers, service, travel, write
+from stream.transport.memory import MemoryBroker, OutputRecord
+from tests.harness import Service, config, dumps
+from tests.unit.stream.replay.past import HOUR, MemoryOutput, readers, service, travel, write
 
 DETECTOR = {"signal": {"feature": "a"}, "detector": {"page_hinkley": {"threshold": 5, "min_instances": 10}}}
 ALL = Range()
@@ -168,3 +169,23 @@ def test_an_audit_writes_nothing(done: Service) -> None:
     )
     audited(done)
     assert before == (list(task.journal), task.outputs, task.epoch, list(done.store.heads("test/0")))
+
+
+def test_each_task_by_itself() -> None:
+    """A partition has its own journal, outputs and checkpoints."""
+    broker = MemoryBroker({"events": 2, "labels": 2})
+    for task, count in ((0, 30), (1, 50)):
+        rows = [
+            {"id": f"e{task}-{i}", "card": "c", "time": i * HOUR, "a": float(i % 7), "b": 1.0} for i in range(count)
+        ]
+        labels = [{"id": row["id"], "y": row["a"] > 3, "time": row["time"] + HOUR} for row in rows]
+        broker.append("events", dumps(rows), partition=task)
+        broker.append("labels", dumps(labels), partition=task)
+    made = Service(config(), broker, MemoryStore(), batch_records=7, checkpoint_records=40)
+    made.run()
+    for task, count in ((0, 30), (1, 50)):
+        told = Audit(task, travel(made, task=task), readers(made, task=task), patience_s=0.0).run()
+        assert told.difference is None
+        assert told.outputs["predictions"].compared == count
+        mixed = Audit(task, travel(made, task=task), readers(made, task=1 - task), patience_s=0.0).run()
+        assert mixed.difference is not None
