@@ -1,4 +1,4 @@
-"""docs/first-steps.md is true: its commands run in order, as a reader would run them, and say what it says they say.
+"""The tutorials in docs/ are true: a page's commands run in order, as a reader would run them, and say what it says they say.
 
 Every block marked ``sh`` goes into one shell with ``set -e``. Of a block marked ``text`` behind one, each line must stand in
 the output, in this order; ``…`` stands for anything, and a line of it alone for any number of lines.
@@ -21,33 +21,36 @@ from stream.checkpoints.redis import RedisStore
 from stream.transport.admin import ControlPlane
 from tests.servers import free_port
 
-PAGE = Path(__file__).parents[2] / "docs" / "first-steps.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("first-steps", "backtest", "explain")
 TOPICS = ["transactions", "fraud-labels", "fraud-scores", "fraud-alarms", "fraud-rejects", "fraud-journal"]
-PAGE_S = 200
+PAGE_S = 300
 MARK = "@@ block "
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 
 class Block(NamedTuple):
-    """Commands of the page, and the lines that it says they print."""
+    """Commands of a page, and the lines that it says they print."""
 
+    page: str
     line: int
     commands: str
     expected: tuple[str, ...]
 
 
-def blocks(text: str) -> Iterator[Block]:
-    """The blocks in order, each with the text behind it when there is one."""
+def blocks(page: str) -> Iterator[Block]:
+    """A page's blocks in order, each with the text behind it when there is one."""
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     found = list(re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     for place, block in enumerate(found):
         if block[1] == "sh":
             after = found[place + 1] if place + 1 < len(found) else None
             said = after[2].splitlines() if after is not None and after[1] == "text" else []
-            yield Block(text.count("\n", 0, block.start()) + 1, block[2], tuple(said))
+            yield Block(page, text.count("\n", 0, block.start()) + 1, block[2], tuple(said))
 
 
-BLOCKS = tuple(blocks(PAGE.read_text(encoding="utf-8")))
+BLOCKS = {page: tuple(blocks(page)) for page in PAGES}
 
 
 def missing(expected: tuple[str, ...], output: str) -> str | None:
@@ -61,9 +64,12 @@ def missing(expected: tuple[str, ...], output: str) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def said(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, str]]:
-    """What each block printed, by its line; blocks that were not reached are missing."""
-    place = tmp_path_factory.mktemp("first-steps")
+def said(
+    request: pytest.FixtureRequest, kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[int, str]]:
+    """What each block of a page printed, by its line; blocks that were not reached are missing."""
+    page: str = request.param
+    place = tmp_path_factory.mktemp(page)
     redis = f"{redis_url.rpartition('/')[0]}/7"
     ours = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -73,7 +79,7 @@ def said(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -
         "PYTHONUNBUFFERED": "1",
     }
     _clean(kafka, redis)
-    script = "".join(f"echo; echo '{MARK}{block.line}'\n{block.commands}\n" for block in BLOCKS)
+    script = "".join(f"echo; echo '{MARK}{block.line}'\n{block.commands}\n" for block in BLOCKS[page])
     others = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     with (place / "output").open("w+") as output:
         shell = subprocess.Popen(
@@ -109,8 +115,12 @@ def _clean(kafka: str, redis: str) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"line-{block.line}")
-def test_a_block_of_the_first_steps(block: Block, said: dict[int, str]) -> None:
+@pytest.mark.parametrize(
+    ("said", "block"),
+    [pytest.param(page, block, id=f"{page}-line-{block.line}") for page in PAGES for block in BLOCKS[page]],
+    indirect=["said"],
+)
+def test_a_block_of_a_tutorial(block: Block, said: dict[int, str]) -> None:
     """A block of the page runs, and prints the lines that the page shows."""
     last = max(said)
     assert block.line in said, f"not reached; the page ended at line {last}:\n{said[last]}"
