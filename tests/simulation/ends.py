@@ -84,7 +84,8 @@ def check_end(play: Play) -> None:
         return
     alone = sum(process is not None and not process.dead for process in play.seats) == 1
     if play.history.seed % 4 == 0:
-        _recreate(play)
+        if not swapped:  # else what was not saved would be, of a journal that is gone by then
+            _recreate(play)
         return
     states = {number: settled(owners[number]._fold) for number in play.tasks}
     play.stop_all()
