@@ -191,8 +191,8 @@ def check_order(play: Play, number: int, reference: Reference) -> None:
         decode = reference.fold.labels if which else reference.fold.events
         largest: int | None = None
         for place, time_ms in enumerate(decode(columns(topic)).times_ms):
-            if largest is not None and time_ms > largest + jump_ms:
-                return
+            if largest is not None and (time_ms > largest + jump_ms or (place == 1 and largest > time_ms + jump_ms)):
+                return  # the second record tells whether the first was wild
             largest = time_ms if largest is None else max(largest, time_ms)
             due.append((largest, which == 0, which, place))
     taken: list[int] = []
