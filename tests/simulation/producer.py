@@ -212,6 +212,8 @@ class Producer(Client):
         if not self._reach(timeout, "send"):
             self._give_up_old()
             return
+        if not self._queue:
+            return  # purged meanwhile: the task was taken away
         queue, self._queue = self._queue, []
         by_place: dict[Place, list[Any]] = {}
         for item in queue:
