@@ -99,7 +99,7 @@ class Fold:
         fits = len(classes) <= max(join.rules.classes_max, len(join.classes))
         for name, part in self.parts():
             own = self.specifications[name]
-            if name in had and former.specifications[name] == own and (fits or own is None):
+            if name in had and former.specifications.get(name) == own and (fits or own is None):
                 part.load(dict(had[name].dump(-1)))
             else:
                 anew.append(name)

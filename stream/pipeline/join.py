@@ -116,7 +116,7 @@ class Join:
             return False
         targets = None if labels is None else np.array(labels[start:stop], np.float64)
         if delayed:
-            arrange_delayed(draft, self._rows, self._due, range(start, stop), times, position, LABELLED)
+            arrange_delayed(draft, self._rows, self._due, range(start, stop), times, position, WAITING, LABELLED)
         else:
             draft.clean_run(range(start, stop), times, position, targets)
         self._known |= new

@@ -28,14 +28,21 @@ def plain_times(events: Events, start: int, stop: int, clock: Clock) -> NDArray[
 
 
 def arrange_delayed(
-    draft: Draft, rows: WaitingRows, due: Due, events: range, times_ms: NDArray[np.int64], position: int, status: int
+    draft: Draft,
+    rows: WaitingRows,
+    due: Due,
+    events: range,
+    times_ms: NDArray[np.int64],
+    position: int,
+    former: int,
+    status: int,
 ) -> None:
     """Write a run of events into the program, and before each the labels that are due by its time, which get ``status``.
 
     Only rows of earlier batches fall due: the caller sees to it that none of the run does.
     """
     stop = rows.seen_by(due.next, int(times_ms[-1]) - due.after_ms)
-    numbers, own_ms, seen_ms, truths = rows.label(due.next, stop, status)
+    numbers, own_ms, seen_ms, truths = rows.label(due.next, stop, former, status)
     due.next = stop
     # of each label, the first event at or after the time at which it is due
     before = np.searchsorted(times_ms, seen_ms + due.after_ms)

@@ -170,14 +170,14 @@ class WaitingRows:
         return bisect_right(self._seen_ms, seen_ms, start - self._base) + self._base
 
     def label(
-        self, start: int, stop: int, status: int
+        self, start: int, stop: int, former: int, status: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Mark the rows in ``[start, stop)`` that carry a truth: numbers, own times, times seen and truths of those."""
+        """Mark the rows in ``[start, stop)`` of a ``former`` status that carry a truth: their numbers, times, truths."""
         cut = slice(start - self._base, stop - self._base)
         truths = np.array(self._truth[cut], np.float64)
         own_ms, seen_ms = np.array(self._times_ms[cut], np.int64), np.array(self._seen_ms[cut], np.int64)
-        carry = ~np.isnan(truths)
         marks = np.frombuffer(self._status[cut], np.uint8).copy()
+        carry = ~np.isnan(truths) & (marks == former)
         marks[carry] = status
         self._status[cut] = marks.tobytes()
         if start < stop:

@@ -205,8 +205,11 @@ def backtest(
             build_fold(one.lineage, ())  # what is wrong with a learner is said before anything is touched
         asked = {
             "source": told(what), "tasks": list(chosen), "at_end": at_end, "limit": limit, "jobs": jobs,
+            "save_state": None if save_state is None else str(save_state),
             "configurations": {one.name: one.lineage for one in contestants},
         }  # fmt: skip
+        for option, directory in (("--out", path), ("--save-state", save_state)):
+            _made(option, directory)
         bounds = _begun(path, asked, history, contestants[0], chosen, overwrite=overwrite)
         key = _key(own[0], path)
         works = [
@@ -304,6 +307,18 @@ def _begun(
     plan_path.parent.mkdir(parents=True, exist_ok=True)
     write_json(plan_path, {"asked": asked, "bounds": {str(task): msgspec.to_builtins(b) for task, b in bounds.items()}})
     return bounds
+
+
+def _made(option: str, directory: str | Path | None) -> None:
+    """It is there. Raises ConfigError."""
+    if directory is None:
+        return
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{option} {directory}: {error.strerror}", "name a directory, or where one can be made"
+        ) from error
 
 
 def _clear(path: Path) -> None:

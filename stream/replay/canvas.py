@@ -125,7 +125,7 @@ def time_ticks(start_ms: float, end_ms: float) -> list[tuple[float, str]]:
     months = next((step for step in (1, 3, 6, 12, 24, 60, 120) if days / 30.4 / step <= 9), 240)
     ticks = []
     year, month = start.year, 1
-    while (at := datetime(year, month, 1, tzinfo=UTC)) <= end:
+    while year <= end.year and (at := datetime(year, month, 1, tzinfo=UTC)) <= end:
         if at >= start:
             ticks.append((at.timestamp() * 1000, at.strftime("%b %Y" if months < 12 else "%Y")))
         year, month = year + (month - 1 + months) // 12, (month - 1 + months) % 12 + 1

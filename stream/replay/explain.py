@@ -175,8 +175,10 @@ class _Look:
         if self.batch is not None:
             self._over, self.records = True, self._applied + _position(batch, self.index)
             own = labels[program.row[labels] == self.row] if self.row is not None else labels[:0]
-            if len(own):
-                op = int(own[0])
+            cause = arranged.draft.cause  # a label that came later in the same step did not meet the event at once
+            own = [op for op in own.tolist() if self.moment is not None and cause[op] == cause[self.moment.op]]
+            if own:
+                op = own[0]
                 self.labelled = float(program.target[op]), int(program.time_ms[op]), program.classes
             labels = labels[labels < self.moment.op] if self.moment is not None else labels[:0]
         if len(labels):
@@ -327,7 +329,7 @@ class Explain:
                 age.since = "the journal's start, or a reset whose alarm is no longer there"
         if look.learned is not None:
             learned_ms, applied = look.learned
-            age.learned_ms, age.learned_records = learned_ms, moment.records - applied
+            age.learned_ms, age.learned_records = learned_ms, max(moment.records - applied, 0)
         return age
 
     def _stream_ms(self, moment: Moment) -> int | None:

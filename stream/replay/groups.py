@@ -17,6 +17,7 @@ from stream.replay.judged import Coded, Judged
 Ints = NDArray[np.int64]
 
 DAY_MS: Final = 86_400_000
+_LAST_S: Final = 253_402_300_799  # of the year 9999
 SLICES: Final = 40
 DAYS_MIN, DAYS_MAX = 14, 130
 """A stream of so many days is shown by day; a shorter or longer one in SLICES equal slices."""
@@ -166,4 +167,5 @@ def blocks_of(time_ms: Sequence[int] | Ints, unit_ms: int) -> tuple[Ints, int]:
 
 def day_text(time_ms: int) -> str:
     """ISO 8601, in UTC, to the second."""
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = datetime.fromtimestamp(min(time_ms // 1000, _LAST_S), UTC)
+    return at.replace(tzinfo=None).isoformat() + "Z"

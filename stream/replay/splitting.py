@@ -69,7 +69,12 @@ class SplitFiles:
             files = self._opened(stack, "events")
             for records in open_records(source.events):
                 events = decoders.events(records)
-                tasks = [partition_of(key.encode(), count) if key else 0 for key in events.keys]
+                # of a record that the first configuration refuses, which another may accept, the key as it stands there
+                keys = [
+                    key.encode() if key else _key(value, source.key)
+                    for key, value in zip(events.keys, records.values, strict=True)
+                ]
+                tasks = [partition_of(key, count) if key else 0 for key in keys]
                 _append(files, records, tasks)
                 if keep:
                     task_of.update(zip(events.ids, tasks, strict=True))

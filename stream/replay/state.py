@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.files import FileStore
-from stream.checkpoints.history import STATE, History, write_history
+from stream.checkpoints.history import HISTORY, STATE, History, write_history
 from stream.checkpoints.signing import Signer
 from stream.replay.lane import Lane
 from stream.replay.resume import Point
@@ -31,6 +31,7 @@ def save_state(lane: Lane, directory: Path, name: str, key: bytes, task: int, at
         Where each input goes on.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / HISTORY).unlink(missing_ok=True)  # until every task's state is there
     store = FileStore(directory / STATE)
     store.clear(f"{name}/{task}")
     checkpointer = Checkpointer(store, Signer(key), f"{name}/{task}", keep=1, on_unverified=lambda _: None, fork=False)

@@ -149,7 +149,7 @@ class Travel:
                 self._refold.begin()
             self._check_inputs()
         except RecordsGone as error:
-            raise RecordsGone(error.message, self._way_out() or error.hint) from error
+            raise RecordsGone(error.message, f"{error.hint}; or: {self._way_out()}") from error
 
     def _take_up(self, restored: Restored) -> bool:
         try:

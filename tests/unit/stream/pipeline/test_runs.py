@@ -5,8 +5,11 @@ import random
 
 import pytest
 
+from learners.base import LABEL
 from stream.pipeline import join
 from stream.replay import backtest as replay
+from tests.harness import config
+from tests.simulation.lab import Lab, event, label
 from tests.unit.stream.replay.histories import START_MS, settings, write
 
 MINUTE_MS = 60_000
@@ -55,3 +58,26 @@ def test_at_once_is_as_one_by_one(tmp_path, monkeypatch, labels):
     assert at_once.predictions().equals(one_by_one.predictions())
     heads = [next((tmp_path / name).rglob("*.head")).read_bytes() for name in ("fast-state", "slow-state")]
     assert heads[0] == heads[1]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_label_that_is_known_does_not_fall_due_again(monkeypatch, at_once):
+    """Labels that came from a topic, before an accepted change to a delayed field, are not learned a second time."""
+    if not at_once:
+        monkeypatch.setattr(join, "plain_times", lambda *_: None)
+    topic = {"topic": "labels", "id": "id", "value": "y", "time": "time", "wait": "30d"}
+    former = Lab(config(labels=topic, time_jump_max="1000d"))
+    former.feed([event(i, 1000 + i, float(i)) for i in range(5)] + [label(i, 1010, True) for i in range(5)])
+    later = Lab(config(labels={"field": "y", "delay": "1h", "wait": "30d"}, time_jump_max="1000d"))
+    later.fold.take_over(former.fold)
+    learned = 0
+
+    class Counts:
+        def saw(self, batch, arranged, scores, changes):
+            nonlocal learned
+            learned += int((arranged.program.op == LABEL).sum())
+
+    for i in range(3):
+        run = [event(100 + 10 * i + j, 3_700_000 + 10_000_000 * i + j, float(i), y=True) for j in range(4)]
+        later.fold.step(later.batch(run), Counts())
+    assert learned == 8, "of the twelve events that carry a label, the last four are not due yet"

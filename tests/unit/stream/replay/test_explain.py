@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
+from stream.checkpoints.memory import MemoryStore
 from stream.errors import ConfigError
 from stream.replay.explain import Explain, Explained, answer_of, changes_of
 from stream.replay.search import events_of
-from tests.harness import Service, dumps
+from tests.harness import MemoryBroker, Service, config, dumps
 from tests.unit.stream.replay.past import HOUR, MemoryOutput, readers, service, travel, write
 
 LEARNERS = {
@@ -137,6 +138,18 @@ def test_a_label_in_the_event() -> None:
     made.broker.append("events", dumps(rows))
     made.run()
     assert [explained(made, offset).label.value for offset in (4, 9)] == [True, False]
+
+
+@pytest.mark.parametrize("batch", [7, 200])
+def test_a_label_of_the_same_step_is_one_that_came_later(batch: int) -> None:
+    """Only a label that the event's own record brings met it at once; where batches are cut does not show."""
+    broker = MemoryBroker({"events": 1, "labels": 1})
+    write(broker, 0, 100)
+    one = Service(config(), broker, MemoryStore(), batch_records=batch, checkpoint_records=40)
+    one.run()
+    found = explained(one, 20, store=False)
+    assert found.label is not None
+    assert found.label == explained(service(100), 20).label
 
 
 def test_the_age_of_a_model(done: Service) -> None:

@@ -3,11 +3,15 @@
 import orjson
 import pytest
 
+from stream.build_fold import build_fold, lineage_digest
 from stream.checkpoints.checkpointer import Checkpointer
 from stream.checkpoints.memory import MemoryStore
 from stream.checkpoints.signing import Signer
 from stream.errors import JournalBroken, RecordsGone
+from stream.records import Input
+from stream.runtime.refold import first_claim
 from stream.runtime.warm import Warm
+from stream.transport.memory import MemoryLog
 from tests.harness import KEY, Crash, MemoryBroker, Service, config, dumps
 from tests.simulation.lab import HOUR, recovered, settled
 
@@ -55,6 +59,10 @@ def whole():
     feed(broker, HALF, N)
     one.run()
     return values(one), settled(recovered(one)), said
+
+
+def recovered_lineage(one):
+    return first_claim(MemoryLog(one.broker, "test", "events", "labels").open(0)).lineage
 
 
 def without_seq(state):
@@ -161,3 +169,15 @@ def test_crash_is_what_the_faults_raise():
     broker.faults = {broker.commits + 1: "crash_after"}
     with pytest.raises(Crash):
         service(broker, warm=warm).worker().run()
+
+
+def test_the_fold_is_of_the_service_and_not_of_the_history():
+    """Rejects name the lineage; before and after a restart, and in an audit, it is the journal's own."""
+    broker, warm = history()
+    one = service(broker, warm=warm)
+    one.run()
+    told = {**recovered_lineage(one), "log": {"topics": "others"}}
+    fold, anew = warm.fold(build_fold, told, [Input("events", "events", 0), Input("labels", "labels", 0)])
+    assert anew == []
+    assert fold.plan.lineage == lineage_digest(told)
+    assert fold.state.clock.records == warm.origin.records
