@@ -24,10 +24,10 @@ from tests.servers import free_port
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("first-steps", "backtest", "explain")
 TOPICS = ["transactions", "fraud-labels", "fraud-scores", "fraud-alarms", "fraud-rejects", "fraud-journal"]
-PAGE_S = 300
+PAGE_S = 600
 MARK = "@@ block "
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Block(NamedTuple):
