@@ -4,8 +4,10 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from stream.checkpoints.history import read_history, write_history
 from stream.replay.backtest import backtest
 from tests.integration.running import (
     BEGIN_MS,
@@ -66,7 +68,9 @@ def test_a_service_goes_on_where_history_ended(stream: Stream, redis_url: str, t
 def test_history_of_another_number_of_tasks_is_refused(stream: Stream, redis_url: str, tmp_path: Path) -> None:
     """Each task has models of its own: the command that makes them is named."""
     made = pipeline(stream, tmp_path, redis_url)
-    backtest(made.path, source="kafka", stop=MIDDLE, task=0, out=tmp_path / "out", save_state=tmp_path / "state")
+    replayed(made, tmp_path)
+    history = read_history(tmp_path / "state")
+    write_history(tmp_path / "state", msgspec.structs.replace(history, tasks=1))
     said = Run(made.path, "--warm-start", str(tmp_path / "state"))
     assert said.end() == 2
     assert "holds 1 tasks, but the events have 2 partitions" in said.log
