@@ -94,8 +94,8 @@ def delete_topic(kafka: str, topic: str) -> None:
 
 
 def send(kafka: str, records: Iterator[tuple[str, bytes | None, bytes | None, int]]) -> None:
-    """(topic, key, value, partition), each acknowledged."""
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 10, "log_level": 0})
+    """(topic, key, value, partition), each acknowledged, in order: also where a new partition has no leader yet."""
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 10, "log_level": 0, "enable.idempotence": True})
     for topic, key, value, partition in records:
         producer.produce(topic, value, key, partition)
         producer.poll(0)
