@@ -53,8 +53,12 @@ class Rows(Protocol):
         """``(n_rows, n_features)``; NaN where missing or text. Raises TypeError when features are open."""
         ...
 
+    def times_ms(self) -> NDArray[np.int64]:
+        """Of each row, its event's own time in milliseconds since 1970, ``(n_rows,)``."""
+        ...
+
     def column(self, name: str) -> Sequence[Value | None]:
-        """One feature of every row, ``(n_rows,)``."""
+        """One feature of every row, a hidden one too, ``(n_rows,)``."""
         ...
 
     def add(self, names: tuple[str, ...], values: NDArray[np.float64]) -> None:

@@ -50,6 +50,9 @@ class Table:
         ]
         return np.array(columns, dtype=np.float64).T
 
+    def times_ms(self) -> NDArray[np.int64]:
+        return np.arange(len(self._dicts), dtype=np.int64) * 1000
+
     def column(self, name: str) -> Sequence[Value | None]:
         return self._columns[name]
 

@@ -8,14 +8,18 @@ computed: that is ``learners/features/``. NumPy only. Read base.py first, river.
 
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import Value
 
-FeatureKind: TypeAlias = Literal["number", "boolean", "text"]
+FeatureKind: TypeAlias = Literal["number", "boolean", "text", "key"]
+"""A key is text, or a whole number that stands for its digits."""
+
+TEXTS: Final = frozenset({"text", "key"})
+"""Kinds that a matrix does not hold."""
 
 Row: TypeAlias = tuple[Value | None, ...] | dict[str, Value]
 """One event's features: a tuple in layout order, or a dict when the layout is open."""
@@ -27,12 +31,14 @@ class Feature(NamedTuple):
     name: str
     kind: FeatureKind
     required: bool = True
+    hidden: bool = False
+    """Learners do not see it; feature stages do. Hidden ones come last."""
 
 
 def _dict_maker(features: Sequence[Feature]) -> Callable[[Sequence[Row]], list[dict[str, Value]]]:
     """A comprehension over tuples, generated: 0.45 µs for 20 features, where ``dict(zip())`` takes 0.94."""
     unpacked = "".join(f"r{place}, " for place in range(len(features)))
-    items = ", ".join(f"{feature.name!r}: r{place}" for place, feature in enumerate(features))
+    items = ", ".join(f"{feature.name!r}: r{place}" for place, feature in enumerate(features) if not feature.hidden)
     source = f"lambda rows: [{{{items}}} for ({unpacked}) in rows]"
     return cast(
         "Callable[[Sequence[Row]], list[dict[str, Value]]]",
@@ -59,12 +65,16 @@ class Layout:
 
     def __init__(self, features: tuple[Feature, ...] | None) -> None:
         self.features = features
-        self.names: tuple[str, ...] = tuple(feature.name for feature in features or ())
-        self._places = {name: place for place, name in enumerate(self.names)}
-        if len(self._places) != len(self.names):
-            raise ValueError(f"a feature is listed twice: {', '.join(self.names)}")
-        self._numeric = all(feature.kind != "text" for feature in features or ())
-        self._optional = not all(feature.required for feature in features or ())
+        self._places = {feature.name: place for place, feature in enumerate(features or ())}
+        if len(self._places) != len(features or ()):
+            raise ValueError(f"a feature is listed twice: {', '.join(feature.name for feature in features or ())}")
+        seen = [feature for feature in features or () if not feature.hidden]
+        if tuple(seen) != (features or ())[: len(seen)]:
+            raise ValueError("hidden features come last")
+        self.names: tuple[str, ...] = tuple(feature.name for feature in seen)
+        """Of those that learners see."""
+        self._numeric = all(feature.kind in {"number", "boolean"} for feature in seen)
+        self._optional = not all(feature.required for feature in seen)
         self._make_dicts = _dict_maker(features) if features else None
         self._pack_row = Struct(f"{len(self.names)}d").pack
 
@@ -102,16 +112,13 @@ class Layout:
         features = self.features
         if features is None:
             raise TypeError("rows with open features have no matrix: list the features in the configuration")
-        shape = len(rows), len(features)
+        width = len(self.names)
         if self._numeric and not self._optional:
             # 0.12 µs for 20 features, where np.fromiter takes 0.23 and np.array 0.38
             pack = self._pack_row
-            return np.frombuffer(bytearray().join([pack(*row) for row in cast("Any", rows)])).reshape(shape)
-        matrix = np.full(shape, np.nan)
-        for place, (feature, column) in enumerate(zip(features, zip(*rows, strict=True), strict=bool(rows))):
-            if feature.kind != "text":
-                matrix[:, place] = np.array(column, np.float64)  # None becomes NaN
-        return matrix
+            told = cast("Any", rows) if width == len(features) else [cast("Any", row)[:width] for row in rows]
+            return np.frombuffer(bytearray().join([pack(*row) for row in told])).reshape(len(rows), width)
+        return _numbers(features[:width], rows)
 
     def pack(self, rows: Sequence[Row]) -> "Packed":
         """Store rows compactly; they come back to the bit and type."""
@@ -121,9 +128,9 @@ class Layout:
         text = {
             feature.name: [cast("str | None", cast("tuple[Value, ...]", row)[place]) for row in rows]
             for place, feature in enumerate(features)
-            if feature.kind == "text"
+            if feature.kind in TEXTS
         }
-        return Packed(self, self.matrix(rows), text, None)
+        return Packed(self, _numbers(features, rows), text, None)
 
     def unpack(self, packed: "Packed") -> list[Row]:
         """All rows of ``packed``."""
@@ -135,8 +142,9 @@ class Layout:
             if "dicts" not in tables:
                 raise ValueError("the stored rows list their features, this layout leaves them open")
             return Packed(self, None, {}, list(tables["dicts"]))
-        if tuple(tables.get("names", ())) != self.names or "matrix" not in tables:
-            raise ValueError(f"the stored rows have other features than {', '.join(self.names) or 'none'}")
+        names = tuple(self._places)
+        if tuple(tables.get("names", ())) != names or "matrix" not in tables:
+            raise ValueError(f"the stored rows have other features than {', '.join(names) or 'none'}")
         return Packed(self, tables["matrix"], dict(tables["text"]), None)
 
 
@@ -170,7 +178,7 @@ class Packed:
             return [()] * len(indices)
         columns: list[Sequence[Value | None]] = []
         for numbers, feature in zip(self._matrix[list(indices)].T.tolist(), features, strict=True):
-            if feature.kind == "text":
+            if feature.kind in TEXTS:
                 texts = self._text[feature.name]
                 columns.append([texts[index] for index in indices])
             elif feature.kind == "boolean":
@@ -185,7 +193,17 @@ class Packed:
         """The same as plain arrays and lists, for ``Layout.packed_from``."""
         if self._matrix is None:
             return {"dicts": self._dicts}
-        return {"names": list(self._layout.names), "matrix": self._matrix, "text": self._text}
+        names = [feature.name for feature in self._layout.features or ()]
+        return {"names": names, "matrix": self._matrix, "text": self._text}
+
+
+def _numbers(features: Sequence[Feature], rows: Sequence[Row]) -> NDArray[np.float64]:
+    """``(n_rows, n_features)`` of the first columns; NaN where missing or text."""
+    matrix = np.full((len(rows), len(features)), np.nan)
+    for place, (feature, column) in enumerate(zip(features, zip(*rows, strict=True), strict=False)):
+        if feature.kind not in TEXTS:
+            matrix[:, place] = np.array(column, np.float64)  # None becomes NaN
+    return matrix
 
 
 class Frame:
@@ -196,13 +214,16 @@ class Frame:
     layout : Layout
     rows : sequence of Row
         Not changed, and not to be changed while the frame is in use.
+    times_ms : callable
+        Returns each row's own event time, ``(n_rows,)``. Called when somebody asks.
     """
 
-    __slots__ = ("_added", "_dicts", "_layout", "_matrix", "_rows")
+    __slots__ = ("_added", "_dicts", "_layout", "_matrix", "_rows", "_times_ms")
 
-    def __init__(self, layout: Layout, rows: Sequence[Row]) -> None:
+    def __init__(self, layout: Layout, rows: Sequence[Row], times_ms: Callable[[], Sequence[int]] = tuple) -> None:
         self._layout = layout
         self._rows = rows
+        self._times_ms = times_ms
         self._added: dict[str, NDArray[np.float64]] = {}
         self._dicts: list[dict[str, Value]] | None = None
         self._matrix: NDArray[np.float64] | None = None
@@ -238,8 +259,12 @@ class Frame:
             self._matrix = np.column_stack([matrix, *self._added.values()]) if self._added else matrix
         return self._matrix
 
+    def times_ms(self) -> NDArray[np.int64]:
+        """Of each row, its event's own time in milliseconds since 1970, ``(n_rows,)``."""
+        return np.array(self._times_ms(), np.int64)
+
     def column(self, name: str) -> Sequence[Value | None]:
-        """One feature of every row, None where missing. Raises KeyError when a closed layout does not have it."""
+        """One feature of every row, hidden ones too, None where missing. Raises KeyError when a closed layout lacks it."""
         if (added := self._added.get(name)) is not None:
             return [None if number != number else number for number in added.tolist()]  # noqa: PLR0124 - NaN
         if self._layout.is_open:

@@ -195,10 +195,13 @@ def label_reader(field: str, target: Target, limits: Limits) -> Callable[[object
 def feature_reader(feature: Feature, limits: Limits) -> Callable[[object], Value | None]:
     """What a feature of a closed layout may be. A null is a missing value."""
     name, kind = feature.name, feature.kind
+    read_key = text_reader(name, limits, may_be_empty=True)
 
     def read(value: object) -> Value | None:
         if value is None and not feature.required:
             return None
+        if kind == "key":
+            return read_key(value)
         if kind == "number":
             if type(value) is not int and type(value) is not float:
                 _wrong(name, "number", value)

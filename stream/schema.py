@@ -79,6 +79,9 @@ def _feature(feature: Feature, limits: Limits) -> Schema:
         schema = _number(limits)
     elif feature.kind == "boolean":
         schema = {"type": "boolean"}
+    elif feature.kind == "key":
+        either = _text_or_integer(limits, "What windows are kept per.", least=0)
+        return either if feature.required else {**either, "anyOf": [*either["anyOf"], {"type": "null"}]}
     else:
         schema = {"type": "string", "maxLength": limits.text_chars}
     if not feature.required:

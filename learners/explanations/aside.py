@@ -40,6 +40,10 @@ class Sample:
         columns = [[_number(row.get(name)) for name in self.names] for row in self._dicts]
         return np.array(columns, dtype=np.float64).reshape(len(self._dicts), len(self.names))
 
+    def times_ms(self) -> NDArray[np.int64]:
+        """Raises TypeError: a sample has no time."""
+        raise TypeError("a sample has no time")
+
     def column(self, name: str) -> Sequence[Value | None]:
         return [row.get(name) for row in self._dicts]
 

@@ -374,9 +374,13 @@ class Join:
         accepted = draft.accepted
         rows = events.rows if len(accepted) == len(events.rows) else [events.rows[index] for index in accepted]
         old = self._rows.take(list(draft.old))
+
+        def times_ms() -> list[int]:
+            return [events.times_ms[index] for index in accepted] + [self._rows.time_ms(one) for one in draft.old]
+
         return Arranged(
             program=draft.program(tuple(self.classes)),
-            rows=Frame(self.layout, rows + old.rows if old.rows else rows),
+            rows=Frame(self.layout, rows + old.rows if old.rows else rows, times_ms),
             events=len(accepted),
             draft=draft,
             first_row=self._first_row,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from learners import rows
 from learners.base import Rows
-from learners.rows import Feature, Frame, Layout
+from learners.rows import Feature, Frame, Layout, Row
 
 NUMBERS = Layout((Feature("a", "number"), Feature("b", "number")))
 MIXED = Layout(
@@ -206,3 +206,32 @@ def test_added_values_must_fit():
 def test_the_examples_run():
     """Those in the docstrings."""
     assert doctest.testmod(rows).failed == 0
+
+
+HIDDEN = Layout(
+    (
+        Feature("amount", "number"),
+        Feature("country", "text", required=False),
+        Feature("card", "key", hidden=True),
+        Feature("spent", "number", required=False, hidden=True),
+    )
+)
+
+
+def test_learners_do_not_see_hidden_features() -> None:
+    """Dicts, matrix and names leave them out; a column by its name gives them, also after rows have waited."""
+    rows: list[Row] = [(1.0, "NL", "c1", 5.0), (2.0, None, "c2", None)]
+    for kept in (rows, HIDDEN.pack(rows).take([0, 1]), HIDDEN.packed_from(HIDDEN.pack(rows).tables()).take([0, 1])):
+        frame = Frame(HIDDEN, kept, lambda: [7, 5])
+        assert frame.names == ("amount", "country")
+        assert frame.dicts() == [{"amount": 1.0, "country": "NL"}, {"amount": 2.0}]
+        assert frame.matrix().shape == (2, 2)
+        assert frame.column("card") == ["c1", "c2"]
+        assert frame.column("spent") == [5.0, None]
+        assert frame.times_ms().tolist() == [7, 5]
+
+
+def test_hidden_features_come_last() -> None:
+    """So that what learners see is the beginning of a row."""
+    with pytest.raises(ValueError, match="last"):
+        Layout((Feature("card", "key", hidden=True), Feature("amount", "number")))
