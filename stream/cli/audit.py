@@ -5,24 +5,21 @@ a difference, or the journal does not replay. Comparing is replay/audit.py's.
 """
 
 import argparse
-import base64
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stream.checkpoints.base import CheckpointStore
 from stream.cli.headway import Headway
+from stream.cli.history import add_reading, open_history, tasks_asked, text_of
 from stream.cli.output import print_json, table
-from stream.cli.stores import store_of
 from stream.config import Config, load
-from stream.errors import ConfigError, StoreUnavailable
+from stream.errors import ConfigError
 from stream.records import OUTPUTS, OutputName
 from stream.replay.audit import Audit, Audited, Difference, Range
-from stream.replay.travel import Past, open_past
+from stream.replay.travel import Past
 from stream.runtime.host import calm_collector
 from stream.transport.outputs import OutputReader, Said
 
@@ -42,11 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in OUTPUTS:
         parser.add_argument(f"--{name}-topic", metavar="TOPIC", help=f"compare a copy of the {name} topic")
     parser.add_argument("--against", type=Path, metavar="DIR", help="of files: compare copies of the outputs in DIR")
-    parser.add_argument(
-        "--warm-start", type=Path, metavar="DIR", help="the state that the journal began with, as for `headrace run`"
-    )
-    parser.add_argument("--json", action="store_true", help="JSON in place of a table")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_reading(parser, "table")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     calm_collector()
     _check(config, arguments)
     with ExitStack() as stack:
-        store = store_or_none(config, stack)
-        past = stack.enter_context(open_past(config, store, say=_say, warm_start=arguments.warm_start))
+        past = open_history(config, arguments, stack)
         told = [_audit(past, task, arguments) for task in tasks_asked(past, arguments.task)]
     if arguments.json:
         print_json({"pipeline": config.name, "equal": _equal(told), "tasks": [_facts(one) for one in told]})
@@ -66,24 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
         if _equal(told) and any(one.records for one in told):
             print("equal: what was emitted is what follows from the records")
     return 0 if _equal(told) else 1
-
-
-def store_or_none(config: Config, stack: ExitStack) -> CheckpointStore | None:
-    """The pipeline's checkpoints; without them a history is folded from its start."""
-    try:
-        return stack.enter_context(store_of(config))
-    except StoreUnavailable as error:
-        _say(f"{error.message}; without checkpoints")
-        return None
-
-
-def tasks_asked(past: Past, task: int | None) -> range:
-    """That one, or all. Raises ConfigError."""
-    if task is None:
-        return range(past.tasks)
-    if not 0 <= task < past.tasks:
-        raise ConfigError(f"there is no task {task}", f"there are {past.tasks}, numbered from 0")
-    return range(task, task + 1)
 
 
 def _check(config: Config, arguments: argparse.Namespace) -> None:
@@ -116,10 +90,6 @@ def _audit(past: Past, task: int, arguments: argparse.Namespace) -> Audited:
 
 def _equal(told: list[Audited]) -> bool:
     return all(one.difference is None for one in told)
-
-
-def _say(message: str) -> None:
-    print(f"headrace: {message}", file=sys.stderr)
 
 
 def _print(told: Audited) -> None:
@@ -211,14 +181,6 @@ def _beside(expected: bytes, stands: bytes) -> list[str]:
 def _shown(data: bytes) -> str:
     text = data.decode(errors="backslashreplace")
     return "".join(one if one.isprintable() else "·" for one in text)
-
-
-def text_of(data: bytes) -> dict[str, str]:
-    """For JSON."""
-    try:
-        return {"text": data.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
 
 
 def _facts(told: Audited) -> dict[str, Any]:

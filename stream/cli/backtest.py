@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from stream.cli.arguments import count
 from stream.replay.backtest import Backtest, backtest
 from stream.replay.results import METRICS, REPORT
 from stream.replay.work import Progress
@@ -41,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-from", metavar="TIME", help="events before are learned from, and not judged")
     parser.add_argument("--task", type=int, metavar="N", help="only this partition")
     parser.add_argument(
-        "--tasks", type=_count, default=1, metavar="N", help="split files by key over N tasks, as N partitions would"
+        "--tasks", type=count, default=1, metavar="N", help="split files by key over N tasks, as N partitions would"
     )
-    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes, over configurations and tasks")
+    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="processes, over configurations and tasks")
     parser.add_argument(
         "--at-end",
         choices=["flush", "keep"],
         default="flush",
         help="whether labels that are not due when history ends are revealed then (default: flush)",
     )
-    parser.add_argument("--limit", type=_count, metavar="N", help="end a task after about so many records")
+    parser.add_argument("--limit", type=count, metavar="N", help="end a task after about so many records")
     parser.add_argument(
         "--save-state", type=Path, metavar="DIR", help="the state at the end, for `headrace run --warm-start DIR`"
     )
@@ -111,13 +112,6 @@ def _told(result: Backtest, seconds: float) -> list[str]:
     page = result.path / REPORT
     lines.append(f"{seconds:,.0f} s; read {page if page.exists() else result.path / METRICS}")
     return lines
-
-
-def _count(text: str) -> int:
-    number = int(text.replace("_", ""))
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
-    return number
 
 
 class Line:

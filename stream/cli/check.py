@@ -12,8 +12,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from learners.base import Learner
+from learners.aged import Aged
+from learners.base import Learner, Problem
 from learners.conformance import CLASSES, Workload, check, digest, synthetic
+from learners.ensemble import whole
 from stream.build import open_log, open_store, signing_key
 from stream.build_fold import build_fold, build_learners, lineage
 from stream.cli.output import print_json, size
@@ -74,9 +76,9 @@ def learners(config: Config, path: Path) -> Iterator[str]:
     """What configured learners break of the promises that every result rests on."""
     problem, load_ = codec_specs(config).target.problem, _workload(config)
     width = len(CLASSES) if problem == "multiclass" else 1
-    again = build_learners(config, problem, width)
+    again = _built(config, problem, width)
     sound = []
-    for name, learner in build_learners(config, problem, width).items():
+    for name, learner in _built(config, problem, width).items():
         violations = check(learner, problem, load_, again=again[name])
         yield from (f"learner {name}: {violation}" for violation in violations)
         if not violations:
@@ -88,6 +90,13 @@ def learners(config: Config, path: Path) -> Iterator[str]:
                 f"learner {name}: other scores under another PYTHONHASHSEED; results could not be repeated. "
                 "Look for sets and for unseeded randomness in it"
             )
+
+
+def _built(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
+    """As they are checked: a blend with its members, and one that learns labels of some age as if it learned all."""
+    built = build_learners(config, problem, width)
+    bare = {name: one.learner if isinstance(one, Aged) else one for name, one in built.items()}
+    return {name: whole(bare, name) for name in bare}
 
 
 def _workload(config: Config) -> Workload:
@@ -116,7 +125,7 @@ def print_digests(path: str, names: Sequence[str]) -> None:
     """The learners' digests as JSON; what the processes with other hash seeds do."""
     config = load(Path(path), os.environ)
     problem = codec_specs(config).target.problem
-    built: dict[str, Learner] = build_learners(config, problem, len(CLASSES) if problem == "multiclass" else 1)
+    built = _built(config, problem, len(CLASSES) if problem == "multiclass" else 1)
     print(json.dumps({name: digest(built[name], problem, _workload(config)) for name in names}))
 
 

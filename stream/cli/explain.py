@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from learners.base import Value
-from stream.cli.audit import store_or_none, tasks_asked, text_of
 from stream.cli.checkpoints import instant
 from stream.cli.headway import Headway
+from stream.cli.history import add_reading, open_history, tasks_asked, text_of
 from stream.cli.output import age, print_json, table
 from stream.config import Config, load
 from stream.errors import ConfigError
 from stream.replay.explain import Explain, Explained, answer_of, changes_of
 from stream.replay.search import Occurrence, events_of
-from stream.replay.travel import Past, open_past
+from stream.replay.travel import Past
 from stream.runtime.host import calm_collector
 
 BAR = 24
@@ -59,11 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--what-if", action="append", default=[], metavar="NAME=VALUE",
         help="what it would have said had this feature been another; may be given several times",
     )  # fmt: skip
-    parser.add_argument(
-        "--warm-start", type=Path, metavar="DIR", help="the state that the journal began with, as for `headrace run`"
-    )
-    parser.add_argument("--json", action="store_true", help="JSON in place of a page")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_reading(parser, "page")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,8 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load(arguments.config, os.environ)
     calm_collector()
     with ExitStack() as stack:
-        store = store_or_none(config, stack)
-        past = stack.enter_context(open_past(config, store, say=_say, warm_start=arguments.warm_start))
+        past = open_history(config, arguments, stack)
         found = _find(past, arguments)
         if found is None:
             print(f"headrace: there is no event {arguments.event!r} in {_events(config)}", file=sys.stderr)
@@ -133,10 +128,6 @@ def _answers(told: Explained) -> dict[str, Answer]:
 
 def _events(config: Config) -> str:
     return config.events.topic or ", ".join(config.events.file or ())
-
-
-def _say(message: str) -> None:
-    print(f"headrace: {message}", file=sys.stderr)
 
 
 # --- for people ----------------------------------------------------------------------------------------------------------

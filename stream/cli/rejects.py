@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stream.cli.arguments import count
 from stream.cli.output import confirmed, print_json, table
 from stream.config import Config, load
 from stream.errors import ConfigError
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         each.add_argument("config", type=Path, metavar="CONFIG")
         each.add_argument("--reason", metavar="R", help="only of this reason: schema, label_orphan, ...")
         default = f" (default: {LIMIT})" if action == "list" else " (default: all)"
-        each.add_argument("--limit", type=_count, metavar="N", help=f"only the newest N{default}")
+        each.add_argument("--limit", type=count, metavar="N", help=f"only the newest N{default}")
         if action == "list":
             each.add_argument("--json", action="store_true", help="JSON in place of a table")
         else:
@@ -163,10 +164,3 @@ def send_again(config: Config, rejects: Iterable[StoredReject]) -> int:
         for reject in rejects:
             feeder.send(reject.said("topic"), reject.key or None, reject.value)  # its key leads to its partition
         return feeder.flush()
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return count

@@ -17,6 +17,7 @@ from typing import BinaryIO, TextIO
 
 import orjson
 
+from stream.cli.arguments import count
 from stream.errors import ConfigError, LogMisfit
 from stream.feeds.fraud import FraudFeed, Record
 
@@ -30,12 +31,10 @@ AHEAD_S = 0.001
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("feed", choices=["fraud"], help="which feed: card payments with late fraud labels")
-    parser.add_argument(
-        "--days", type=_count, default=30, metavar="N", help="how many days of event time (default: 30)"
-    )
+    parser.add_argument("--days", type=count, default=30, metavar="N", help="how many days of event time (default: 30)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which feed of its kind (default: 1)")
     parser.add_argument(
-        "--customers", type=_count, default=3000, metavar="N", help="about two payments a day each (3000)"
+        "--customers", type=count, default=3000, metavar="N", help="about two payments a day each (3000)"
     )
     parser.add_argument(
         "--change-at", type=float, default=0.5, metavar="FRACTION", help="when the fraudsters change (0.5)"
@@ -194,13 +193,6 @@ def _shown(feed: FraudFeed, screen: TextIO) -> Iterator[tuple[str, Record]]:
             print(f"\r{line}", end="", file=screen, flush=True)
         yield kind, record
     print(f"\r{counts['event']:,} events  {counts['label']:,} labels{'':20}", file=screen)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return count
 
 
 def _rate(text: str) -> float:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from stream.cli.arguments import count
 from stream.cli.output import print_json, table
 from stream.config import Config, load
 from stream.errors import ConfigError
@@ -29,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action == "create":
             each.add_argument(
                 "--partitions",
-                type=_count,
+                type=count,
                 metavar="N",
                 help="create missing inputs with N partitions: N tasks, N models",
             )
-            each.add_argument("--replicas", type=_count, metavar="R", help="of new topics (default: the cluster's)")
+            each.add_argument("--replicas", type=count, metavar="R", help="of new topics (default: the cluster's)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -106,10 +107,3 @@ def _print(rows: list[dict[str, Any]], created: list[str], problems: list[str]) 
 
 def _days(milliseconds: int) -> str:
     return "for ever" if milliseconds < 0 else f"{milliseconds / 86_400_000:.3g} days"
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return count
