@@ -3,6 +3,27 @@
 from tests.simulation.history import History
 from tests.simulation.world import World
 
+
+def _labels(wait: str, **more: object) -> dict[str, object]:
+    """A topic of their own."""
+    return {"topic": "labels", "id": "id", "value": "y", "time": "time", "wait": wait, "park": "20s", **more}
+
+
+_SILENCE = {"value": 0, "after": "25s"}
+_MISBEHAVING = {
+    "factory": "tests.unit.stream.pipeline.estimators:raises",
+    "parameters": {"limit": 2.0, "score_limit": 2.6},
+}
+
+
+def _watch(
+    signal: object, response: str, learner: str, *, threshold: float = 3.0, rearm: int = 10
+) -> dict[str, object]:
+    """Page-Hinkley on a signal."""
+    detector = {"page_hinkley": {"threshold": threshold, "min_instances": 5, "rearm": rearm}}
+    return {"signal": signal, "detector": detector, "response": response, "learners": [learner]}
+
+
 REGRESSIONS: dict[str, History] = {
     # At least once: the newest seq of an output hid that records before it were lost, so recovery never said them.
     "a send lost in the middle": History(
@@ -10,31 +31,13 @@ REGRESSIONS: dict[str, History] = {
         World(
             changes={
                 "problem": "anomaly",
-                "labels": {
-                    "topic": "labels",
-                    "id": "id",
-                    "value": "y",
-                    "time": "time",
-                    "wait": "70s",
-                    "park": "20s",
-                    "assume": {"value": 0, "after": "25s"},
-                },
+                "labels": _labels("70s", assume=_SILENCE),
                 "learners": {
                     "trees": {"river.anomaly.HalfSpaceTrees": {"seed": 1, "window_size": 10, "height": 3, "n_trees": 3}}
                 },
                 "detectors": [
-                    {
-                        "signal": {"feature": "a"},
-                        "detector": {"page_hinkley": {"threshold": 3.0, "min_instances": 5, "rearm": 10}},
-                        "response": "reset",
-                        "learners": ["champion"],
-                    },
-                    {
-                        "signal": "label",
-                        "detector": {"page_hinkley": {"threshold": 3.0, "min_instances": 5, "rearm": 10}},
-                        "response": "reset",
-                        "learners": ["champion"],
-                    },
+                    _watch({"feature": "a"}, "reset", "champion"),
+                    _watch("label", "reset", "champion"),
                 ],
                 "learn_errors_max": 2,
                 "time_jump_max": "1d",
@@ -136,22 +139,11 @@ REGRESSIONS: dict[str, History] = {
         World(
             changes={
                 "problem": "binary",
-                "labels": {
-                    "topic": "labels",
-                    "id": "id",
-                    "value": "y",
-                    "time": "time",
-                    "wait": "60s",
-                    "park": "20s",
-                    "conflict": "first",
-                },
+                "labels": _labels("60s", conflict="first"),
                 "learners": {
                     "logistic": ["river.preprocessing.StandardScaler", "river.linear_model.LogisticRegression"],
                     "tree": {"river.tree.HoeffdingTreeClassifier": {"grace_period": 10}},
-                    "misbehaving": {
-                        "factory": "tests.unit.stream.pipeline.estimators:raises",
-                        "parameters": {"limit": 2.0, "score_limit": 2.6},
-                    },
+                    "misbehaving": _MISBEHAVING,
                 },
                 "detectors": [],
                 "learn_errors_max": 10,
@@ -180,34 +172,11 @@ REGRESSIONS: dict[str, History] = {
         World(
             changes={
                 "problem": "binary",
-                "labels": {
-                    "topic": "labels",
-                    "id": "id",
-                    "value": "y",
-                    "time": "time",
-                    "wait": "70s",
-                    "park": "20s",
-                    "assume": {"value": 0, "after": "25s"},
-                },
-                "learners": {
-                    "misbehaving": {
-                        "factory": "tests.unit.stream.pipeline.estimators:raises",
-                        "parameters": {"limit": 2.0, "score_limit": 2.6},
-                    }
-                },
+                "labels": _labels("70s", assume=_SILENCE),
+                "learners": {"misbehaving": _MISBEHAVING},
                 "detectors": [
-                    {
-                        "signal": "score",
-                        "detector": {"page_hinkley": {"threshold": 3.0, "min_instances": 5, "rearm": 10}},
-                        "response": "alarm",
-                        "learners": ["misbehaving"],
-                    },
-                    {
-                        "signal": {"feature": "a"},
-                        "detector": {"page_hinkley": {"threshold": 1.0, "min_instances": 5, "rearm": 0}},
-                        "response": "alarm",
-                        "learners": ["champion"],
-                    },
+                    _watch("score", "alarm", "misbehaving"),
+                    _watch({"feature": "a"}, "alarm", "champion", threshold=1.0, rearm=0),
                 ],
                 "learn_errors_max": 0,
                 "time_jump_max": "1d",
