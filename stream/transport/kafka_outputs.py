@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from stream.errors import LogMisfit
 from stream.records import OutputRecords
-from stream.transport.kafka_client import END, REQUEST_S, TIMED_OUT, Deadline, Settings, Watcher, describe
-from stream.transport.kafka_source import reader_settings, watermarks
+from stream.transport.kafka_client import END, REQUEST_S, TIMED_OUT, Deadline
+from stream.transport.kafka_source import Aside, missing, watermarks
 from stream.transport.outputs import SEQ, Stretch, formed
 
 _POLL_S = 0.05
@@ -19,29 +18,16 @@ NEAR = 5000
 class KafkaOutput:
     """A partition of an output topic, or of a copy of one that kept the headers.
 
-    Parameters
-    ----------
-    given : mapping
-        librdkafka's settings.
-    group : str
-        Named to brokers with access lists; never joined.
-
-    Raises
-    ------
-    LogMisfit
-        There is no such topic or partition, or Kafka refuses us.
-    LogUnavailable
+    Takes what ``Aside.open`` takes and raises what it raises; LogMisfit also when there is no such partition.
     """
 
     def __init__(self, given: Mapping[str, object], group: str, topic: str, partition: int) -> None:
         self.where = f"{topic}/{partition}"
-        self._settings = Settings(given, group)
-        facts = describe(self._settings, [topic]).get(topic)
-        if facts is None or partition >= facts.partitions:
-            raise LogMisfit(f"there is no {self.where}", "headrace topics create CONFIG makes a pipeline's topics")
         self._topic, self._partition = topic, partition
-        self._watcher = Watcher()
-        self._consumer = Consumer(self._settings.client(self._watcher, reader_settings(group)))
+        self._settings, self._watcher, self._consumer, partitions = Aside.open(given, group, topic, needs=self.where)
+        if partition >= partitions:
+            self._consumer.close()
+            raise missing(self.where)
         self._low, self.end = watermarks(self._settings, self._consumer, self._watcher, topic, partition)
         self.trimmed = self._low > 0
         self._at_end = False

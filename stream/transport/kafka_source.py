@@ -6,12 +6,13 @@ leak into it. It never resets an offset by itself. Read kafka_task.py next.
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from stream.errors import LogError, RecordsGone
+from stream.errors import LogError, LogMisfit, RecordsGone
 from stream.records import Records
-from stream.transport.kafka_client import END, OUT_OF_RANGE, REQUEST_S, START_OVER, Settings, Watcher
+from stream.transport.kafka_client import END, OUT_OF_RANGE, REQUEST_S, START_OVER, Settings, Watcher, describe
 
 _QUEUE_KIB = 32_768  # librdkafka's fetched records per consumer; it may overshoot by one response (fetch.max.bytes)
 
@@ -32,6 +33,46 @@ def reader_settings(group: str, *, committed: bool = True) -> dict[str, object]:
         "fetch.max.bytes": 16 << 20,
         "queued.max.messages.kbytes": _QUEUE_KIB,
     }
+
+
+class Aside(NamedTuple):
+    """A consumer beside the pipeline's: of one topic, in no group, not assigned yet."""
+
+    settings: Settings
+    watcher: Watcher
+    consumer: Consumer
+    partitions: int
+
+    @classmethod
+    def open(cls, given: Mapping[str, object], group: str, topic: str, *, needs: str = "") -> "Aside":
+        """The caller closes the consumer.
+
+        Parameters
+        ----------
+        given : mapping
+            librdkafka's settings.
+        group : str
+            Named to brokers with access lists; never joined.
+        needs : str
+            What is missing where there is no such topic; by default the topic.
+
+        Raises
+        ------
+        LogMisfit
+            There is no such topic, or Kafka refuses us.
+        LogUnavailable
+        """
+        settings = Settings(given, group)
+        facts = describe(settings, [topic]).get(topic)
+        if facts is None:
+            raise missing(needs or f"topic {topic}")
+        watcher = Watcher()
+        consumer = Consumer(settings.client(watcher, reader_settings(group)))
+        return cls(settings, watcher, consumer, facts.partitions)
+
+
+def missing(what: str) -> LogMisfit:
+    return LogMisfit(f"there is no {what}", "headrace topics create CONFIG makes a pipeline's topics")
 
 
 class Source:

@@ -8,9 +8,8 @@ from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream.errors import LogMisfit
-from stream.transport.kafka_client import END, REQUEST_S, TIMED_OUT, Deadline, Settings, Watcher, describe
-from stream.transport.kafka_source import reader_settings, watermarks
+from stream.transport.kafka_client import END, REQUEST_S, TIMED_OUT, Deadline, Settings, Watcher
+from stream.transport.kafka_source import Aside, watermarks
 
 _POLL_S = 0.05
 _AT_ONCE = 500
@@ -31,30 +30,13 @@ class TopicRecord(NamedTuple):
 def read_topic(given: Mapping[str, object], group: str, topic: str) -> Iterator[TopicRecord]:
     """All committed records, partition by partition in the order of their offsets, partitions interleaved.
 
-    Parameters
-    ----------
-    given : mapping
-        librdkafka's settings.
-    group : str
-        Named to brokers with access lists; never joined.
-
-    Raises
-    ------
-    LogMisfit
-        There is no such topic, or Kafka refuses us.
-    LogUnavailable
-        Nobody answers, or nothing comes for half a minute before the end.
+    Takes what ``Aside.open`` takes and raises what it raises; LogUnavailable also when nothing comes for half a minute
+    before the end.
     """
-    settings = Settings(given, group)
-    facts = describe(settings, [topic]).get(topic)
-    if facts is None:
-        raise LogMisfit(f"there is no topic {topic}", "headrace topics create CONFIG makes a pipeline's topics")
-    watcher = Watcher()
-    consumer = Consumer(settings.client(watcher, reader_settings(group)))
+    settings, watcher, consumer, partitions = Aside.open(given, group, topic)
     try:
         marks = {
-            partition: watermarks(settings, consumer, watcher, topic, partition)
-            for partition in range(facts.partitions)
+            partition: watermarks(settings, consumer, watcher, topic, partition) for partition in range(partitions)
         }
         left = {partition: high for partition, (low, high) in marks.items() if high > low}
         consumer.assign([TopicPartition(topic, partition, marks[partition][0]) for partition in left])
