@@ -159,7 +159,9 @@ class Bench:
         if count not in self._events:
             topic = f"events-{count}"
             self.topics(topic)
-            producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 20})
+            producer = Producer(
+                {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 20, "enable.idempotence": True}
+            )
             for line in self._lines(count):
                 while True:
                     try:

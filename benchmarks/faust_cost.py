@@ -117,7 +117,9 @@ def throughput(bench: Bench, kind: str, count: int) -> Timing:
     events = bench.new_name("events")
     bench.topics(events)
     told = service.on_kafka(bench, "cost", events)
-    producer = Producer({"bootstrap.servers": bench.bootstrap, "linger.ms": 20, "log_level": 0})
+    producer = Producer(
+        {"bootstrap.servers": bench.bootstrap, "linger.ms": 20, "log_level": 0, "enable.idempotence": True}
+    )
     lines = feed.lines(count + 1)
     patience = time.perf_counter() + service.PATIENCE_S
     done = 0
@@ -149,7 +151,9 @@ def latency(bench: Bench, kind: str, seconds: int) -> list[float]:
     told = service.on_kafka(bench, "cost", events, labels={"topic": labels, "id": "id", "value": "label"})
     lines = list(feed.lines(seconds * RATE))
     sent_at, taken_ms = [0.0] * len(lines), [0.0] * len(lines)
-    producer = Producer({"bootstrap.servers": bench.bootstrap, "linger.ms": 0, "log_level": 0})
+    producer = Producer(
+        {"bootstrap.servers": bench.bootstrap, "linger.ms": 0, "log_level": 0, "enable.idempotence": True}
+    )
     with reader(bench, f"{told['name']}-predictions") as came, running(bench, kind, told) as process:
         sent = done = 0
         begun = patience = time.perf_counter()

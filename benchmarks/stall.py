@@ -108,7 +108,7 @@ def _clients(bootstrap: str) -> list[object]:
     """Librdkafka's threads, as in a worker."""
     from confluent_kafka import Consumer, Producer  # noqa: PLC0415 - only the child needs it
 
-    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "enable.idempotence": True})
     producer.list_topics(timeout=30.0)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "stall", "log_level": 0})
     consumer.list_topics(timeout=30.0)

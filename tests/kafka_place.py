@@ -61,7 +61,7 @@ class KafkaPlace:
     ) -> None:
         """Acknowledged records."""
         assert topic is not None
-        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "enable.idempotence": True})
         for value in values:
             producer.produce(topic, value, key, partition)
         assert producer.flush(WAIT_S) == 0

@@ -81,7 +81,7 @@ def test_files_into_a_topic(
 def test_rejects_are_sent_again(path: Path, name: str, kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`rejects redrive` puts the original bytes and key into the topic that they came from."""
     said(capsys, "topics", "create", str(path), "--partitions", "1")
-    producer = Producer({"bootstrap.servers": kafka})
+    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
     headers = {"reason": b"schema", "error": b"no amount", "topic": f"{name}-events".encode(), "partition": b"0"}
     producer.produce(f"{name}-rejects", b'{"id":1}', b"c1", headers=headers)
     assert producer.flush(30) == 0
@@ -107,7 +107,7 @@ def test_a_group_that_read_is_behind(path: Path, name: str, kafka: str, capsys: 
     from confluent_kafka import Consumer, TopicPartition  # noqa: PLC0415
 
     said(capsys, "topics", "create", str(path), "--partitions", "1")
-    producer = Producer({"bootstrap.servers": kafka})
+    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
     for _ in range(5):
         producer.produce(f"{name}-events", b"{}")
     assert producer.flush(30) == 0

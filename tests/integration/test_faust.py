@@ -38,7 +38,8 @@ class Place:
         self.admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
         self._create(f"{self.stream}-transactions", f"{self.stream}-labels")
         feed = FraudFeed(days, 3, customers=customers)
-        producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random", "linger.ms": 20})
+        settings = {"bootstrap.servers": kafka, "partitioner": "murmur2_random", "linger.ms": 20}
+        producer = Producer(settings | {"enable.idempotence": True})  # or a new partition reorders its first records
         self.events = 0
         for kind, record in feed.records():
             topic = f"{self.stream}-{'transactions' if kind == 'event' else 'labels'}"

@@ -85,7 +85,8 @@ def fill(kafka, stream, records):
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics(topics).values():
         future.result()
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+    settings = {"bootstrap.servers": kafka, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000}
+    producer = Producer(settings | {"enable.idempotence": True})  # or a new partition reorders its first records
     for i, (event, label, _) in enumerate(records):
         key = event["customer_id"].encode()
         producer.produce(f"{stream}-transactions", orjson.dumps(event), key)
