@@ -218,12 +218,13 @@ class Frame:
         Returns each row's own event time, ``(n_rows,)``. Called when somebody asks.
     """
 
-    __slots__ = ("_added", "_dicts", "_layout", "_matrix", "_rows", "_times_ms")
+    __slots__ = ("_added", "_dicts", "_layout", "_matrix", "_rows", "_times", "_times_ms")
 
     def __init__(self, layout: Layout, rows: Sequence[Row], times_ms: Callable[[], Sequence[int]] = tuple) -> None:
         self._layout = layout
         self._rows = rows
         self._times_ms = times_ms
+        self._times: NDArray[np.int64] | None = None
         self._added: dict[str, NDArray[np.float64]] = {}
         self._dicts: list[dict[str, Value]] | None = None
         self._matrix: NDArray[np.float64] | None = None
@@ -261,7 +262,9 @@ class Frame:
 
     def times_ms(self) -> NDArray[np.int64]:
         """Of each row, its event's own time in milliseconds since 1970, ``(n_rows,)``."""
-        return np.array(self._times_ms(), np.int64)
+        if self._times is None:
+            self._times = np.array(self._times_ms(), np.int64)
+        return self._times
 
     def column(self, name: str) -> Sequence[Value | None]:
         """One feature of every row, hidden ones too, None where missing. Raises KeyError when a closed layout lacks it."""

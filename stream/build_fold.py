@@ -14,6 +14,7 @@ from learners.metrics.coverage import Coverage
 from learners.rows import Layout
 from stream.codec import EventDecoder, LabelDecoder
 from stream.config import Config, fold_config
+from stream.config_learners import members_of
 from stream.config_sections import DetectorSpec, FeatureSignal, FieldDelay
 from stream.config_specs import codec_specs
 from stream.config_values import Duration, EventCount
@@ -206,7 +207,7 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     specifications["roles"] = {"champion": answers["champion"], "learners": answers["order"]}
     detectors = {spec["name"]: spec for spec in answers["detectors"]}
     for name in state.learners:
-        specifications[f"learner/{name}"] = {"learner": answers["learners"][name], "events": shape, **target}
+        specifications[f"learner/{name}"] = {**_learner(answers["learners"], name), "events": shape, **target}
         specifications[f"metrics/{name}"] = {
             "threshold": {"threshold": answers["predictions"]["threshold"]}, "metrics": answers["metrics"], **target,
         }  # fmt: skip
@@ -215,3 +216,9 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     if state.background is not None:
         specifications["background"] = {"events": shape}
     return specifications
+
+
+def _learner(specs: Mapping[str, Any], name: str) -> dict[str, object]:
+    """A learner's specification; of a blend its members' too, for its weights are of them."""
+    members = {one: _learner(specs, one) for one in members_of(specs[name])}
+    return {"learner": specs[name], "members": members} if members else {"learner": specs[name]}

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
+from stream.config_learners import ages_of, members_of
 from stream.config_loading import Source, explain, nearest, read
 from stream.config_sections import (
     DAY,
@@ -121,7 +122,9 @@ class Config(Section):
     )
     learners: Annotated[dict[Text, LearnerSpec], Field(min_length=1)] = Field(
         description="Names of learners, each with a part, a chain (list) of parts, or `{factory: module:function}`. "
-        "All of them predict and learn; the champion answers."
+        "All of them predict and learn; the champion answers. `{blend: {of: [names], by: fixed_share}}` weighs the scores of "
+        "others above it (`exponential` and `stack` weigh otherwise: docs/blends.md). `{learn: …, labels: {within: 1h}}` learns "
+        "only labels that come within an hour of their event; `after: 1h` those that come later."
     )
     champion: Text = Field(
         default_factory=lambda data: next(iter(data.get("learners", {"champion": None}))),
@@ -216,12 +219,29 @@ class Config(Section):
             raise wrong("`champion` is a role; give that learner another name")
         if self.champion not in self.learners:
             raise wrong(f"champion: there is no learner {self.champion!r}{nearest(self.champion, self.learners)}")
+        self._check_blends()
         for spec in self.detectors:
             for name in spec.learners:
                 if name not in self.learners and name != "champion":
                     raise wrong(
                         f"detector {spec.name}: there is no learner {name!r}{nearest(name, (*self.learners, 'champion'))}"
                     )
+
+    def _check_blends(self) -> None:
+        before: list[str] = []
+        for name, spec in self.learners.items():
+            for member in members_of(spec):
+                if member not in self.learners:
+                    raise wrong(f"learner {name}: there is no learner {member!r}{nearest(member, self.learners)}")
+                if member not in before:
+                    raise wrong(
+                        f"learner {name}: it blends {member!r}, which must stand above it: members score an event first"
+                    )
+            if self.problem == "anomaly" and (members_of(spec) or ages_of(spec)):
+                raise wrong(
+                    f"learner {name}: an anomaly problem learns from events, and a blend or `labels` need labels"
+                )
+            before.append(name)
 
     def _check_features(self) -> None:
         events = self.events

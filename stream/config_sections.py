@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from stream.config_learners import learner_shape
 from stream.config_values import (
     UNITS_MS,
     Duration,
@@ -18,7 +19,6 @@ from stream.config_values import (
     Secret,
     StoreAddress,
     finite,
-    learner_shape,
     part_shape,
     wrong,
 )

@@ -262,43 +262,22 @@ def part_shape(value: Any) -> Any:
     if isinstance(value, str) and value:
         return value
     if isinstance(value, Mapping) and len(value) == 1 and isinstance(next(iter(value)), str):
-        _plain(value)
+        plain(value)
         return value
     raise wrong("a part is `name` or `{name: parameters}`")
 
 
-def _plain(value: Any) -> None:
+def plain(value: Any) -> None:
     """Refuse what has no place in the canonical text of a configuration."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise wrong(f"names are text; quote {key!r}")
-            _plain(item)
+            plain(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _plain(item)
+            plain(item)
     elif isinstance(value, float):
         finite(value)
     elif value is not None and not isinstance(value, (str, int, bool)):
         raise wrong(f"{value} is read as a {type(value).__name__}; quote it")
-
-
-def learner_shape(value: Any) -> Any:
-    """The shape of a learner: a part, a chain of parts, or a factory."""
-    if isinstance(value, Mapping) and "factory" in value:
-        if unknown := sorted(str(key) for key in value if key not in {"factory", "parameters"}):
-            raise wrong(f"unknown key `{unknown[0]}` beside `factory`; there is `parameters`")
-        factory, parameters = value["factory"], value.get("parameters") or {}
-        if not isinstance(factory, str) or factory.count(":") != 1 or not all(factory.split(":")):
-            raise wrong(f"`factory` is `module:function`, got {factory!r}")
-        if not isinstance(parameters, Mapping):
-            raise wrong("`parameters` of a factory is a mapping")
-        _plain(parameters)
-        return value
-    if isinstance(value, (list, tuple)):
-        if not value:
-            raise wrong("a chain needs at least one part")
-        for item in value:
-            part_shape(item)
-        return value
-    return part_shape(value)

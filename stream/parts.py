@@ -14,7 +14,10 @@ from types import ModuleType
 from typing import Any
 
 from detectors.base import Detector
+from learners.aged import Aged
 from learners.base import Learner, Problem
+from learners.blend import Blend
+from stream.config_learners import ages_of, learned_by, members_of
 from stream.config_loading import nearest
 from stream.errors import ConfigError
 
@@ -47,7 +50,7 @@ def construct(spec: object, *, allow: Collection[str] | None = None) -> Any:
 
 
 def build_learner(spec: object, problem: Problem, width: int = 1, *, allow: Collection[str] | None = None) -> Learner:
-    """The learner that a configuration describes: a part, a chain of parts, or ``{factory: "module:function"}``.
+    """The learner that a configuration describes: a part, a chain of parts, a factory, a blend, or one with its labels.
 
     An object that keeps ``learners.base.Learner`` already is used as it is; a River estimator is wrapped.
 
@@ -67,6 +70,10 @@ def build_learner(spec: object, problem: Problem, width: int = 1, *, allow: Coll
     ConfigError
         It cannot be constructed, or does not fit the problem.
     """
+    if (ages := ages_of(spec)) is not None:
+        return Aged(build_learner(learned_by(spec), problem, width, allow=allow), *ages)
+    if members_of(spec):
+        return _blend(spec, problem, width)  # type: ignore[arg-type] # it has members, so it is a mapping
     model = _model(spec, allow)
     if isinstance(model, Learner):
         return model
@@ -76,6 +83,17 @@ def build_learner(spec: object, problem: Problem, width: int = 1, *, allow: Coll
         return RiverLearner(model, problem, width)
     except ValueError as error:
         raise ConfigError(f"{_title(spec)}: {error}") from error
+
+
+def _blend(spec: Mapping[str, Any], problem: Problem, width: int) -> Learner:
+    told = {str(key): value for key, value in spec["blend"].items()}
+    for name in ("problem", "width"):
+        if name in told:
+            raise ConfigError(f"a blend has no parameter `{name}`")
+    try:
+        return Blend(problem=problem, width=width, **told)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"blend: {error}") from error
 
 
 def build_detector(part: object, *, allow: Collection[str] | None = None) -> Detector:

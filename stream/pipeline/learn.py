@@ -1,4 +1,7 @@
-"""Learners run ranges of the program; one that fails is skipped or frozen, and never costs another a record."""
+"""Learners run ranges of the program; one that fails is skipped or frozen, and never costs another a record.
+
+They run one after the other, in the configured order: a blend comes after its members, and sees their scores of the range.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import EVENT, LearnError, Program
+from learners.blend import seen_by
 from stream.pipeline.batch import Arranged, Batch
 from stream.pipeline.looks import Looks
 from stream.pipeline.state import PipelineState
@@ -66,12 +70,12 @@ def run(
     rows, program, frozen = arranged.rows, arranged.program, state.roles.frozen
     for first, last in looks.ranges(start, stop):
         for name, learner in state.learners.items():
-            own, at = scores[name], first
+            own, at, seen = scores[name], first, seen_by(learner, rows, scores)
             for limit, skip in _stretches(trouble.skips.get(name), first, last):
                 while at < limit:
                     halt = looks.until(name, learner, at, limit)
                     try:
-                        at += learner.run(rows, program, at, halt, own, learn=name not in frozen)
+                        at += learner.run(seen, program, at, halt, own, learn=name not in frozen)
                     except LearnError as failure:
                         raise LearnFailure(_skip(batch, arranged, name, failure)) from failure
                     if name not in frozen and _not_finite(program, at - 1, own):
@@ -80,7 +84,7 @@ def run(
                 if skip is not None:
                     looks.until(name, learner, limit, limit + 1)
                     if program.op[limit] == EVENT:
-                        learner.run(rows, program, limit, limit + 1, own, learn=False)
+                        learner.run(seen, program, limit, limit + 1, own, learn=False)
                     _count(state, trouble, limit, skip, errors_max)
                     at = limit + 1
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from learners.base import EVENT, Learner, Value
+from learners.blend import members_of
+from learners.ensemble import whole
 from learners.explanations.base import Explanation
 from learners.explanations.explain import explain
 from stream.pipeline.batch import Arranged, Batch
@@ -29,15 +31,18 @@ class Looks:
     _events: Sequence[int] = ()
     """Operations before which the champion is explained, ascending."""
     _done: int = 0
-    _show: Callable[[int], None] | None = None
-    _shown_op: int = -1
+    _halts: Sequence[tuple[int, Callable[[int], None]]] = ()
+    """Operations before which all learners halt, ascending, and who looks at them there."""
+    _halted: int = 0
 
     def ranges(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Operations ``[start, stop)`` for all learners to run; cut where a witness is shown the moment."""
-        if self._show is not None and start <= self._shown_op < stop:
-            yield start, self._shown_op
-            self._show(self._shown_op)
-            start = self._shown_op
+        """Operations ``[start, stop)`` for all learners to run; cut where more than one is looked at."""
+        while self._halted < len(self._halts) and self._halts[self._halted][0] < stop:
+            op, look = self._halts[self._halted]
+            yield start, op
+            look(op)
+            self._halted += 1
+            start = op
         yield start, stop
 
     def until(self, name: str, learner: Learner, at: int, limit: int) -> int:
@@ -76,10 +81,14 @@ def looks_of(state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged,
         witness.at_event(moment_of(state, batch, plan, arranged, op, before(int(program.row[op]))))
 
     looks = Looks(_champion=state.roles.champion)
-    if plan.reasons:
+    halts: list[tuple[int, Callable[[int], None]]] = []
+    if plan.reasons and members_of(state.learners[state.roles.champion]):  # its members are looked at with it
+        halts = [(op, lambda op: told(whole(state.learners, state.roles.champion), op)) for op in events]
+    elif plan.reasons:
         looks._events, looks._explain = events, told  # noqa: SLF001 - ours
     if shown is not None:
-        looks._shown_op, looks._show = events[shown], show  # noqa: SLF001 - ours; events are the first rows, in order
+        halts.append((events[shown], show))  # events are the first rows, in order
+    looks._halts = sorted(halts, key=lambda halt: halt[0])  # noqa: SLF001 - ours
     return looks
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import Learner, Problem, Value
+from learners.ensemble import whole
 from learners.explanations.aside import Sample, asked, copy_of
 from learners.explanations.base import Explanation
 from learners.explanations.explain import PAIRS_FULL, explain
@@ -46,6 +47,7 @@ class Moment:
     """The event's among all accepted events of the task: the seed of sampling explanations."""
     names: tuple[str, ...]
     learners: Mapping[str, Learner]
+    """A blend with its members."""
 
     def scores(self) -> dict[str, NDArray[np.float64]]:
         """What each learner answers, ``(columns,)``: of the champion what was emitted, to the bit. NaN: no finite score."""
@@ -131,5 +133,5 @@ def moment_of(
         background=[dict(one) for one in background],
         number=arranged.first_row + row,
         names=arranged.rows.names,
-        learners={name: copy_of(learner) for name, learner in state.learners.items()},
+        learners={name: copy_of(whole(state.learners, name)) for name in state.learners},
     )
