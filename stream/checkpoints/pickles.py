@@ -3,8 +3,9 @@
 The second wall: the first is the signature (signing.py), verified before anything comes here. A pickle is a program; what
 it may call is listed here by name, found by pickling some 220 classes of River 0.26 and reading the globals
 (``pickletools``). Prefixes are admitted only where every class behind them is harmless to construct; NumPy, whose
-packages hold ways to run code, only by exact names. Nothing of Headrace is admitted: our parts dump plain values, and some
-of our classes build code or import by dotted path. Read snapshot.py next.
+packages hold ways to run code, only by exact names. Of Headrace only what stands in River's chains is admitted, which keeps
+plain values: our parts dump such values, and some of our other classes build code or import by dotted path. Read
+snapshot.py next.
 """
 
 import io
@@ -19,6 +20,7 @@ PROTOCOL: Final = 5
 PICKLE_BYTES_MAX: Final = 4 << 30
 
 RIVER: Final = "river"
+OURS: Final = ("learners.calibration", "learners.fit", "learners.imbalance", "learners.losses", "learners.transformers")
 _RIVER_REFUSED: Final = (
     # They read files and the network, run whole evaluations, or re-export.
     "river.api",
@@ -147,7 +149,7 @@ class _Unpickler(pickle.Unpickler):
     def _is_open(self, module: str) -> bool:
         if _within(module, (RIVER,)):
             return not _within(module, _RIVER_REFUSED) and ".test_" not in module
-        return _within(module, self._admitted)
+        return _within(module, OURS) or _within(module, self._admitted)
 
     def _method(self, owner: object, name: str, default: object = None) -> object:
         """``getattr`` as pickles of bound methods use it: a method of an admitted object, and nothing else.

@@ -33,6 +33,7 @@ from learners.base import Learner, Problem
 from learners.conformance import CLASSES, NUMBERS, FeatureKind, Workload, check, digest, synthetic
 from learners.explanations.base import Explanation
 from learners.river import RiverLearner
+from learners.transformers import Calendar, Clip, Difference, Fill, Hash, Missing, OneHot, Ratio, Select, TargetMean
 
 COUNTS: Mapping[str, FeatureKind] = {f"count_{index}": "count" for index in range(4)}
 MIXED: Mapping[str, FeatureKind] = {"amount": "number", "known": "boolean", "wood": "text"}
@@ -107,6 +108,40 @@ CASES: dict[str, Case] = {
     "rules": Case("regression", lambda: rules.AMRules(n_min=30)),
     "scaled_target": Case(
         "regression", lambda: scaled(preprocessing.TargetStandardScaler(linear_model.LinearRegression()))
+    ),
+    # Our transformers in chains; in rows with holes: tests/unit/learners/transformers/test_chains.py.
+    "ratios_clipped": Case(
+        "binary",
+        lambda: (
+            Select(*NUMBERS)
+            | Clip("number_0", warm_up=20)
+            | Ratio("number_0", ["number_1", "number_2"])
+            | Difference("number_3", "number_4")
+            | scaled(linear_model.LogisticRegression())
+        ),
+    ),
+    "filled": Case(
+        "binary",
+        lambda: compose.Discard("wood") | Missing("age") | Fill("age", value=30) | naive_bayes.GaussianNB(),
+        MIXED,
+    ),
+    "calendar": Case(
+        "regression", lambda: Calendar("count_0", unit="s") | scaled(linear_model.LinearRegression()), COUNTS
+    ),
+    "one_hot": Case(
+        "binary", lambda: OneHot(["wood", "known"], min_count=20) | scaled(linear_model.LogisticRegression()), MIXED
+    ),
+    "hashed": Case("binary", lambda: Hash(["wood", "known"], columns=4) | linear_model.LogisticRegression(), MIXED),
+    "hashed_by_river": Case(
+        "binary", lambda: preprocessing.FeatureHasher(16, seed=1) | linear_model.LogisticRegression(), MIXED
+    ),
+    "target_mean": Case(
+        "binary", lambda: TargetMean(["wood", "known"], half_life=60) | scaled(linear_model.LogisticRegression()), MIXED
+    ),
+    "target_mean_forest": Case(
+        "multiclass",
+        lambda: TargetMean("wood", label="high") | forest.ARFClassifier(n_models=3, grace_period=20, seed=1),
+        MIXED,
     ),
     "half_space_trees": Case(
         "anomaly", lambda: preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1, window_size=50)

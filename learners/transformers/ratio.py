@@ -1,0 +1,62 @@
+"""One feature divided by others: an amount by what is usual for its card. Read difference.py for its neighbour."""
+
+from collections.abc import Sequence
+
+from river import base
+
+from learners.transformers.columns import Features, number
+from learners.transformers.pairs import paired, put
+
+
+class Ratio(base.Transformer):
+    """``of`` divided by each of ``to``. Learns nothing.
+
+    The ratio is missing where an operand is missing, the denominator is 0 or the result is not finite.
+
+    Parameters
+    ----------
+    of : str
+        The numerator. A boolean is 0 or 1.
+    to : str or sequence of str
+        The denominators; one column each.
+    name : str or sequence of str, optional
+        Names of the columns, one for each of ``to``. Default: ``<of>_to_<to>``. A feature of that name is replaced.
+    default : float, optional
+        What a missing ratio is instead, in the ratio's unit (that of ``of`` by that of ``to``).
+
+    Raises
+    ------
+    ValueError
+        Names that do not fit, or a default that is not finite.
+    TypeError
+        When it meets a text.
+
+    Examples
+    --------
+    >>> ratio = Ratio(of="amount", to="amount_mean_30d")
+    >>> ratio.transform_one({"amount": 90.0, "amount_mean_30d": 60.0})
+    {'amount': 90.0, 'amount_mean_30d': 60.0, 'amount_to_amount_mean_30d': 1.5}
+    >>> ratio.transform_one({"amount": 90.0, "amount_mean_30d": 0.0})
+    {'amount': 90.0, 'amount_mean_30d': 0.0}
+    """
+
+    def __init__(
+        self,
+        of: str,
+        to: str | Sequence[str],
+        name: str | Sequence[str] | None = None,
+        default: float | None = None,
+    ) -> None:
+        self.of = of
+        self.to = to
+        self.name = name
+        self.default = default
+        self._pairs = paired(of, to, name, default, parameter="to")
+
+    def transform_one(self, x: Features) -> Features:
+        joined = dict(x)
+        above = number(x, self.of)
+        for other, name in self._pairs:
+            below = number(x, other)
+            put(joined, name, above / below if above is not None and below else None, self.default)
+        return joined
