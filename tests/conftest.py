@@ -55,6 +55,15 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
+def ended() -> Iterator[None]:
+    """Every worker that a test started and did not stop ends with it."""
+    from tests.integration.running import end_all  # noqa: PLC0415 (most tests start none)
+
+    yield
+    end_all()
+
+
+@pytest.fixture
 def kafka_log_factory(kafka: str) -> "Iterator[Callable[..., KafkaPlace]]":
     """Makes fresh topics: ``place = kafka_log_factory(partitions=2)``, then ``place.append(...)`` and ``place.log()``."""
     from tests.kafka_place import KafkaPlace  # noqa: PLC0415 (most tests need no Kafka client)

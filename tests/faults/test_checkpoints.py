@@ -11,17 +11,11 @@ import pytest
 import redis
 
 from tests.faults.scene import EVERY, Growing, delete_before, set_config
-from tests.integration.running import Pipeline, Run, end_all, wait_for
+from tests.integration.running import Pipeline, Run, wait_for
 from tests.servers import RedisServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 RETENTION_S = 30
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scene import Growing
-from tests.integration.running import Run, end_all
+from tests.integration.running import Run
 from tests.servers import SASL_PASSWORD, SASL_USER, KafkaServer, free_port
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 GONE_S = 20
 SECRET = "hidden-secret"
 
@@ -51,12 +51,6 @@ class TlsKafka(KafkaServer):
 def broker() -> Iterator[TlsKafka]:
     with TlsKafka() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Faults 18 and 19: a learner that raises, and one that answers no number."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ import pytest
 
 from stream.records import Entry
 from tests.faults.scene import reject_of, stream_of, why, without_topic
-from tests.integration.running import Pipeline, Run, end_all, feed, pipeline
+from tests.integration.running import Pipeline, Run, feed, pipeline
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 COUNT, ODD = 700, 350
 TWINS = (340, 360, 690)
 """Events with the same features: before the odd one, and after it. Labels come after three hundred others."""
@@ -44,12 +43,6 @@ def raising():
 def blind():
     return Blind()
 '''
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 class Bench:

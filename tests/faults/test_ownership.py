@@ -1,21 +1,14 @@
 """Fault 27: somebody else owns the task."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.scene import Growing
-from tests.integration.running import Run, end_all, wait_for
+from tests.integration.running import Run, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 
 
 def test_fault_27_a_fenced_task_writes_nothing_more(kafka: str, redis_url: str, tmp_path: Path) -> None:

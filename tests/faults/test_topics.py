@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from tests.integration.running import (
     Run,
     create_topics,
     delete_topic,
-    end_all,
     feed,
     fill,
     pipeline,
@@ -22,14 +20,8 @@ from tests.integration.running import (
     wait_for,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 COUNT = 100
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 def more(made: Pipeline, name: str, count: int = COUNT) -> None:

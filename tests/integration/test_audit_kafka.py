@@ -26,21 +26,20 @@ from tests.integration.running import (
     Stream,
     committed,
     create_topics,
-    end_all,
     fill,
     pipeline,
     send,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.redis,
+    pytest.mark.usefixtures("ended"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 EVENTS = 2400
 KILLS = 10
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 def filled(kafka: str, events: int) -> Stream:
@@ -112,7 +111,7 @@ def copied(made: Pipeline, name: OutputName, changed: int) -> str:
     """A copy of an output topic with its headers, in which one byte of a record is another."""
     topic = f"copy-{uuid.uuid4().hex[:8]}"
     create_topics(made.stream.kafka, {topic: 1})
-    producer = Producer({"bootstrap.servers": made.stream.kafka, "linger.ms": 10})
+    producer = Producer({"bootstrap.servers": made.stream.kafka, "linger.ms": 10, "enable.idempotence": True})
     for place, one in enumerate(committed(made.stream.kafka, made.config.topics()[name])):
         value = bytearray(one.value() or b"")
         if place == changed:

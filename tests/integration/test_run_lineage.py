@@ -1,7 +1,6 @@
 """A worker on state that another configuration or other topics made: it stops with the difference, or goes on as told."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,11 @@ from tests.integration.running import (
     Run,
     Stream,
     calm,
-    end_all,
     fill,
     pipeline,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture(scope="module")
-def stream(kafka: str) -> Stream:
-    return fill(kafka, 3000)
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 
 
 def with_challenger(made: Pipeline) -> None:

@@ -1,22 +1,15 @@
 """Connections between a worker and Kafka end while it works."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.campaign.proxy import Proxy
-from tests.integration.running import Run, end_all, equals_calm, fill, pipeline
+from tests.integration.running import Run, equals_calm, fill, pipeline
 from tests.servers import KafkaServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 CUTS = 6
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 @pytest.mark.timeout(600)

@@ -5,21 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Run, Stream, end_all, equals_calm, fill, pipeline
+from tests.integration.running import Run, Stream, equals_calm, pipeline
 from tests.servers import RedisServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture(scope="module")
-def stream(kafka: str) -> Stream:
-    return fill(kafka, 3000)
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 
 
 @pytest.fixture

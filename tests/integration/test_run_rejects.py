@@ -1,7 +1,6 @@
 """Records that are refused, on real topics: an operator can look at them and send them again. Each kind: tests/faults."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,15 @@ from tests.integration.running import (
     Pipeline,
     Run,
     Said,
-    end_all,
     fill,
     pipeline,
     send,
     wait_for,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 GOOD = 30
 AT_MS = BEGIN_MS + GOOD * MINUTE_MS
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 def event(**changes: object) -> bytes:

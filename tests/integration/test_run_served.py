@@ -2,26 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Run, Stream, end_all, fill, pipeline
+from tests.integration.running import Run, Stream, pipeline
 from tests.servers import RedisServer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture(scope="module")
-def stream(kafka: str) -> Stream:
-    return fill(kafka, 3000)
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 
 
 def test_the_numbers_are_plausible(stream: Stream, redis_url: str, tmp_path: Path) -> None:

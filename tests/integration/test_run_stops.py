@@ -1,25 +1,13 @@
 """A worker that is told to stop, or killed, and the one after it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.integration.running import Pipeline, Run, Stream, calm, committed, end_all, equals_calm, fill, pipeline
+from tests.integration.running import Pipeline, Run, Stream, calm, committed, equals_calm, pipeline
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
-
-
-@pytest.fixture(scope="module")
-def stream(kafka: str) -> Stream:
-    return fill(kafka, 3000)
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 
 
 def test_told_to_stop_a_successor_has_nothing_to_fold(stream: Stream, redis_url: str, tmp_path: Path) -> None:

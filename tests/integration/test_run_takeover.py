@@ -2,23 +2,16 @@
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stream.records import Claim
-from tests.integration.running import Run, Stream, end_all, equals_calm, fill, folded_by, pipeline, wait_for
+from tests.integration.running import Run, Stream, equals_calm, fill, folded_by, pipeline, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 TAKEOVER_S = 30.0
 """Ten seconds of silence, then taking and recovery; the rest is for a busy machine. librdkafka's default would take 45."""
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 @pytest.fixture(scope="module")

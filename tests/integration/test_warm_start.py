@@ -1,7 +1,6 @@
 """A service that begins with history, on a real Kafka: not a record twice, none left out."""
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,21 +15,14 @@ from tests.integration.running import (
     Run,
     Stream,
     calm,
-    end_all,
     fill,
     learned,
     pipeline,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.usefixtures("ended")]
 EVENTS = 3000
 MIDDLE = dt.datetime.fromtimestamp((BEGIN_MS + EVENTS // 2 * MINUTE_MS) / 1000, dt.UTC).isoformat()
-
-
-@pytest.fixture(autouse=True)
-def _ended() -> Iterator[None]:
-    yield
-    end_all()
 
 
 @pytest.fixture(scope="module")
