@@ -96,11 +96,20 @@ def world(draw: random.Random, records: tuple[int, int] = (20, 90)) -> World:
             labels |= {"classes": ["x"], "assume": {"value": "x", "after": "25s"}}
     learners = PROBLEMS[problem]
     names = draw.sample(list(learners), draw.randint(1, len(learners)))
+    specs: dict[str, Any] = {name: learners[name] for name in names}
+    if len(names) == 2:
+        specs |= {
+            "late": {"learn": specs[names[1]], "labels": {"after": "8s"}},
+            "blend": {"blend": {"of": [names[0], "late"]}},
+        }
+    elif len(names) > 2:
+        specs |= {"blend": {"learn": {"blend": {"of": names, "by": "stack"}}, "labels": {"within": "20s"}}}
     made = World(
         {
             "problem": problem,
             "labels": labels,
-            "learners": {name: learners[name] for name in names},
+            "learners": specs,
+            "champion": "blend" if len(names) > 2 else names[0],
             "detectors": [detector(draw, names) for _ in range(draw.randrange(3))],
             "learn_errors_max": draw.choice([0, 2, 10]),
             "time_jump_max": draw.choice(["10s", "1d"]),
