@@ -19,6 +19,7 @@ from learners import unroll
 from learners.base import EVENT, LABEL, LearnError, Problem, Program, Rows, Value
 from learners.explanations.base import Explanation
 from learners.explanations.models import Explain, own_explanation
+from learners.inside import only_decides, takes_weight
 
 _Score: TypeAlias = Callable[[dict[str, Any]], Any]
 
@@ -100,14 +101,14 @@ class RiverLearner:
         self._teach: Callable[..., None] = model.learn_one
         self._score: _Score
         self._unknown = nan
-        self._takes_weight = _takes_weight(final)
+        self._takes_weight = takes_weight(final)
         if self.problem == "anomaly":
             self._score = model.score_one
             return
         self._teach = unroll.learn(model)
         if self.problem == "regression":
             self._score = unroll.predict(model, "predict_one")
-        elif _only_decides(final):
+        elif only_decides(final):
             self._score = _decided(unroll.predict(model, "predict_one"), self.problem)
             self._unknown = 0.0
         elif self.problem == "binary":
@@ -292,11 +293,6 @@ def _name(model: Any) -> str:
     return type(unroll.last_step(model)).__name__
 
 
-def _takes_weight(final: Any) -> bool:
-    parameters = inspect.signature(final.learn_one).parameters
-    return "w" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
 def _weights(program: Program, start: int, stop: int) -> NDArray[np.float64] | None:
     """The weights, unless no label of the range has one that matters."""
     weights = program.weight
@@ -304,14 +300,6 @@ def _weights(program: Program, start: int, stop: int) -> NDArray[np.float64] | N
         return weights
     mattering = (weights[start:stop] != 1.0) & (program.op[start:stop] == LABEL)
     return weights if mattering.any() else None
-
-
-def _only_decides(final: Any) -> bool:
-    """Whether a classifier has no probabilities, or wraps one that has none."""
-    final = unroll.last_step(final)
-    if getattr(type(final), "predict_proba_one", None) is base.Classifier.predict_proba_one:
-        return True
-    return isinstance(final, base.Wrapper) and _only_decides(final._wrapped_model)  # noqa: SLF001
 
 
 def _decided(predict_one: _Score, problem: Problem) -> _Score:

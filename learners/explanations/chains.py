@@ -7,7 +7,10 @@ own inputs can be said of the raw features. Where features meet (products, proje
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from river import compose, preprocessing
+from river import compose, imblearn, preprocessing
+from river.imblearn.random import ClassificationSampler
+
+from learners.imbalance import ClassWeight
 
 Features: TypeAlias = dict[str, Any]
 Origins: TypeAlias = dict[str, str]
@@ -31,8 +34,14 @@ _EACH_ALONE = frozenset(
 )
 
 
+_ANSWER_AS_INSIDE = (ClassWeight, ClassificationSampler, imblearn.HardSamplingClassifier)
+"""Wrappers that change what is learned, and not what is said of it."""
+
+
 def split(model: Any) -> tuple[list[Any], Any]:
-    """The transformers of a chain, and its estimator; chains within chains are opened."""
+    """The transformers of a chain, and its estimator; chains within chains are opened, and wrappers that answer as these do."""
+    if issubclass(type(model), _ANSWER_AS_INSIDE):  # River's chains are instances of what they end in
+        return split(model._wrapped_model)  # noqa: SLF001
     if not isinstance(model, compose.Pipeline):
         return [], model
     *before, last = model.steps.values()

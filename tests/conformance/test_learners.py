@@ -19,6 +19,7 @@ from river import (
     ensemble,
     facto,
     forest,
+    imblearn,
     linear_model,
     multiclass,
     naive_bayes,
@@ -30,8 +31,11 @@ from river import (
 )
 
 from learners.base import Learner, Problem
+from learners.calibration import Beta, Platt, PriorCorrection
 from learners.conformance import CLASSES, NUMBERS, FeatureKind, Workload, check, digest, synthetic
 from learners.explanations.base import Explanation
+from learners.imbalance import ClassWeight, OverSampler, Sampler, UnderSampler
+from learners.losses import Focal
 from learners.river import RiverLearner
 from learners.transformers import Calendar, Clip, Difference, Fill, Hash, Missing, OneHot, Ratio, Select, TargetMean
 
@@ -92,6 +96,23 @@ CASES: dict[str, Case] = {
     ),
     "neighbours_lazy": Case("binary", lambda: neighbors.KNNClassifier(engine=neighbors.LazySearch(window_size=100))),
     "factorisation": Case("binary", lambda: scaled(facto.FMClassifier(seed=1))),
+    "platt": Case("binary", lambda: scaled(Platt(linear_model.LogisticRegression(), memory=100))),
+    "platt_around_a_chain": Case("binary", lambda: Platt([preprocessing.StandardScaler(), naive_bayes.GaussianNB()])),
+    "beta": Case("binary", lambda: scaled(Beta(linear_model.LogisticRegression(), memory=None))),
+    "beta_of_trees": Case("binary", lambda: Beta(forest.ARFClassifier(n_models=3, grace_period=20, seed=1))),
+    "class_weights": Case("binary", lambda: scaled(ClassWeight(linear_model.LogisticRegression(), {"true": 50}))),
+    "class_weights_balanced": Case("binary", lambda: ClassWeight(tree.HoeffdingTreeClassifier(20), "balanced")),
+    "class_weights_of_classes": Case("multiclass", lambda: ClassWeight(tree.HoeffdingTreeClassifier(20), {"high": 5})),
+    "under_sampler": Case(
+        "binary", lambda: scaled(PriorCorrection(UnderSampler(linear_model.LogisticRegression(), 0.5, seed=1)))
+    ),
+    "over_sampler": Case("binary", lambda: scaled(OverSampler(naive_bayes.GaussianNB(), 0.5, seed=1))),
+    "sampler": Case("binary", lambda: scaled(Sampler(linear_model.LogisticRegression(), 0.5, seed=1, rate=0.5))),
+    "hard_sampling": Case(
+        "binary",
+        lambda: scaled(imblearn.HardSamplingClassifier(linear_model.LogisticRegression(), size=20, p=0.1, seed=1)),
+    ),
+    "focal_loss": Case("binary", lambda: scaled(linear_model.LogisticRegression(loss=Focal()))),
     "softmax": Case("multiclass", lambda: scaled(linear_model.SoftmaxRegression())),
     "one_vs_rest": Case(
         "multiclass", lambda: scaled(multiclass.OneVsRestClassifier(linear_model.LogisticRegression()))

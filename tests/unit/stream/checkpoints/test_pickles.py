@@ -33,6 +33,9 @@ from river import (
     tree,
 )
 
+from learners.calibration import Beta, Platt, PriorCorrection
+from learners.imbalance import ClassWeight, UnderSampler
+from learners.losses import Focal
 from stream.checkpoints.pickles import dumps, loads
 from stream.errors import CheckpointError, Unverified
 
@@ -74,6 +77,9 @@ ESTIMATORS = {
     "prior": dummy.PriorClassifier,
     "rbf": lambda: feature_extraction.RBFSampler(seed=1) | linear_model.LogisticRegression(),
     "target scaler": lambda: preprocessing.TargetStandardScaler(linear_model.LinearRegression()),
+    "calibrated": lambda: preprocessing.StandardScaler() | Platt(Beta(linear_model.LogisticRegression(loss=Focal()))),
+    "sampled": lambda: PriorCorrection(UnderSampler(tree.HoeffdingTreeClassifier(), positive_share=0.5, seed=1)),
+    "weighted": lambda: ClassWeight(linear_model.LogisticRegression(), "balanced"),
     "imputer": lambda: preprocessing.StatImputer() | preprocessing.StandardScaler(),
 }
 REGRESSORS = {"bayesian", "linear", "hoeffding regressor", "arf regressor", "rules", "target scaler"}
@@ -247,6 +253,8 @@ BOMBS = {
     ("river.utils.pandas", "import_pandas"): [],
     ("riverbed", "system"): [],
     ("learners.rows", "Layout"): ["x"],
+    ("learners.calibration", "classifier_of"): ["x"],
+    ("learners.imbalance", "unroll"): [],
     ("stream.parts", "construct"): ["os.system"],
     ("stream.checkpoints.pickles", "loads"): ["x"],
     ("stream.checkpoints.embedded", "EmbeddedRedis"): ["{}"],
