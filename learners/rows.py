@@ -90,6 +90,13 @@ class Layout:
         """Index of a feature in a row. Raises KeyError."""
         return self._places[name]
 
+    def test(self, name: str, equals: Value) -> Callable[[Row], bool]:
+        """Whether a row's feature has this value. Raises KeyError when a closed layout does not have it."""
+        if self.features is None:
+            return lambda row: cast("dict[str, Value]", row).get(name) == equals
+        place = self.place(name)
+        return lambda row: cast("tuple[Value | None, ...]", row)[place] == equals
+
     def dicts(self, rows: Sequence[Row]) -> list[dict[str, Value]]:
         """A dict a row, features in the configured order; a missing feature is an absent key.
 

@@ -156,6 +156,8 @@ class Draft:
     grown: list[int] = field(default_factory=list)
     """Of each class that was new in the batch, the first of the accepted events that comes after it."""
     refusals: list[Refusal] = field(default_factory=list)
+    weights: dict[int, float] = field(default_factory=dict)
+    """Of label operations that weigh something else than 1."""
 
     def event(self, now: int, cause: int) -> None:
         self.op.append(EVENT)
@@ -212,15 +214,27 @@ class Draft:
         self.previous.append(previous)
         self.cause.append(cause)
 
+    def refuse(self, label: IncomingLabel, cause: int, why: Reject) -> None:
+        """A label that came earlier, or comes now."""
+        self.refusals.append(
+            Refusal(cause, label.input, label.offset, label.timestamp_ms, label.key, label.record, why)
+        )
+
+    def refuse_record(self, which: int, records: Records, index: int, cause: int, why: Reject) -> None:
+        """A record of this batch."""
+        place = records.offsets[index], records.timestamps_ms[index], records.keys[index], records.values[index]
+        self.refusals.append(Refusal(cause, which, *place, why))
+
     def program(self, classes: Sequence[str]) -> Program:
-        row = np.array(self.row, np.int32)
+        row, weight = np.array(self.row, np.int32), np.ones(len(self.op))
+        weight[list(self.weights)] = list(self.weights.values())
         return Program(
             op=np.array(self.op, np.uint8),
             row=np.where(row < 0, len(self.accepted) - 1 - row, row).astype(np.int32) if self.old else row,
             time_ms=np.array(self.time_ms, np.int64),
             target=np.array(self.target, np.float64),
             previous=np.array(self.previous, np.float64),
-            weight=np.ones(len(self.op)),
+            weight=weight,
             classes=classes,
         )
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from learners.base import Value
+
 FOREVER = 2**62
 
 
@@ -20,6 +22,10 @@ class JoinRules:
     assume: float | None = None
     """What silence counts as."""
     assume_after_ms: int = FOREVER
+    correction_weight: float = 1.0
+    """Of a label that differs from what silence was taken for."""
+    exempt: tuple[str, Value] | None = None
+    """Of an event whose field has this value, silence says nothing."""
     last_wins: bool = False
     """Of two conflicting labels."""
     park_ms: int = 86_400_000
