@@ -55,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-state", type=Path, metavar="DIR", help="the state at the end, for `headrace run --warm-start DIR`"
     )
+    parser.add_argument(
+        "--top",
+        nargs="+",
+        type=count,
+        default=[],
+        metavar="K",
+        help="how many can be looked at a day: the precision of the best K events and keys (default: 10 50 100 1000)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="what another backtest left in --out may go")
     parser.add_argument(
         "--resume-every",
@@ -86,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             save_state=arguments.save_state,
             overwrite=arguments.overwrite,
+            top=arguments.top,
             command=shlex.join(["headrace", "backtest", *sys.argv[2:]]) if sys.argv[1:2] == ["backtest"] else "",
             every_s=arguments.resume_every,
             tell=line.tell,

@@ -125,6 +125,7 @@ def backtest(
     save_state: str | Path | None = None,
     overwrite: bool = False,
     report: bool = True,
+    top: Sequence[int] = (),
     command: str = "",
     every_s: float = EVERY_S,
     every_records: int | None = None,
@@ -163,6 +164,8 @@ def backtest(
         Whether results that are in ``out`` may go.
     report : bool
         Whether the page is drawn as well, which takes some seconds.
+    top : sequence of int
+        For the precision of the best ``k`` of a day; default: those of evaluate.py.
     command : str
         What was typed, for the page.
     every_s, every_records : float, int
@@ -229,7 +232,7 @@ def backtest(
             finish_state(Path(save_state), own[0].name, _ids(what, history), {one.task: _point(one) for one in works})
     about = {"source": _words(what), **({"command": command} if command else {})}
     runs = _written(path, own, contestants, works, score_from_ms, about)
-    _judge(runs, path, report=report)
+    _judge(runs, path, report=report, top=top)
     shutil.rmtree(path / RESUME)
     return Backtest(runs, path)
 
@@ -395,11 +398,11 @@ def _facts(one: Contestant, left: Sequence[Left]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _judge(runs: Sequence[Run], path: Path, *, report: bool) -> None:
+def _judge(runs: Sequence[Run], path: Path, *, report: bool, top: Sequence[int]) -> None:
     """The judgement of all runs together, and the page."""
-    from stream.replay.evaluate import evaluate  # noqa: PLC0415 - heavy, and not needed before
+    from stream.replay.evaluate import TOP, evaluate  # noqa: PLC0415 - heavy, and not needed before
 
-    found = evaluate(runs)
+    found = evaluate(runs, top=sorted(set(top)) or TOP)
     if report:
         from stream.replay.report import write_report  # noqa: PLC0415 - as above
 

@@ -187,6 +187,7 @@ def _learner(one: Contestant, codes: Ints, pieces: Slices, shared: Mapping[str, 
         top = one.top_k()
         figures |= {
             "top_k": top.figures(),
+            "top_k_ceiling": top.ceilings(),
             "top_k_by_day": top.by_day(),
             "days": _days(one),
             "histogram": details.score_histogram(judge, shared["edges"]),

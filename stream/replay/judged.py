@@ -61,6 +61,8 @@ class Judged:
     classes: tuple[str, ...]
     segments: dict[str, Coded | Floats]
     """Further columns by their names: ``segment.<name>``."""
+    known_ms: Floats
+    """Of each name of ``key``, when a first positive label of it came, assumed ones apart; infinity where none did."""
     ids: Any
     """Arrow's, for pairing with another run; None when they were not asked for."""
     warm_up: int
@@ -119,29 +121,41 @@ def read(run: Run, *, ids: bool = True) -> Judged:
         champion = _champion(file)
         unread = {"task", "model"} if run.problem == "multiclass" else {"task", "model", "scores", "prediction"}
         table = file.read(columns=[name for name in names if name not in (unread if ids else {*unread, "id"})])
-    time_ms = _whole(table["time"], 0)
+    time_ms, key = _whole(table["time"], 0), _coded(table["key"])
+    known_ms = _known(table, key, run)
     kept = time_ms >= run.score_from_ms if run.score_from_ms is not None else np.ones(len(time_ms), dtype=bool)
     warm_up = int(len(kept) - np.count_nonzero(kept))
     if warm_up:
         import pyarrow as pa  # noqa: PLC0415
 
-        table, time_ms = table.filter(pa.array(kept)), time_ms[kept]
+        table, time_ms, key = table.filter(pa.array(kept)), time_ms[kept], Coded(key.codes[kept], key.names)
     classes = tuple(json.loads(metadata.get(b"classes", b"[]")))
     label, classes = _labels(table, run, classes)
     label_ms = _whole(table["label_time"], -1)
     return Judged(
         run,
         time_ms,
-        _coded(table["key"]),
+        key,
         label,
         _whole(table["assumed"], 0).astype(bool) & np.isfinite(label),
         np.where(np.isfinite(label), (label_ms - time_ms).astype(np.float64), np.nan),
         _learners(table, run, champion, label, classes),
         classes,
         {name.removeprefix(SEGMENT): _segment(table[name]) for name in names if name.startswith(SEGMENT)},
+        known_ms,
         table["id"] if ids else None,
         warm_up,
     )
+
+
+def _known(table: "pa.Table", key: Coded, run: Run) -> Floats:
+    """See ``Judged.known_ms``; events before ``score_from`` count too."""
+    known_ms = np.full(len(key.names), np.inf)
+    if run.problem in {"binary", "anomaly"}:
+        found = (_floats(table["label"]) > 0.5) & ~_whole(table["assumed"], 0).astype(bool) & (key.codes >= 0)
+        came_ms = _whole(table["label_time"], 0).astype(np.float64)
+        np.minimum.at(known_ms, key.codes[found], came_ms[found])
+    return known_ms
 
 
 def _champion(file: Any) -> str:

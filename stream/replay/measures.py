@@ -5,7 +5,7 @@ segments, and resampled blocks (bootstrap.py): there sums are weighted and added
 here: where the columns come from (judged.py); what follows from the order of scores (ranking.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -26,6 +26,9 @@ HIGHER: Final = frozenset(
 """Measures of which more is better. Precision among the best k (``top_…``) is another. Of all others less is better."""
 
 CALIBRATION_BINS: Final = 10
+BANDS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Of scores, where positives are rare: of ten equal bins the first would hold nearly everything."""
+
 CURVE_POINTS: Final = 160
 
 
@@ -146,26 +149,37 @@ class Binary:
         return self._whole
 
     def calibration(self) -> dict[str, object]:
-        """Ten bins of equal width, and the expected calibration error: the mean distance of score and share, by events.
+        """Ten bins of equal width, the expected calibration error (the mean distance of score and share, by events), and bands.
 
         M. P. Naeini, G. F. Cooper, M. Hauskrecht (2015), *Obtaining well calibrated probabilities using Bayesian binning*.
         """
         bins = np.minimum((self.scores * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-        n = np.bincount(bins, minlength=CALIBRATION_BINS)
         said = add_up(bins, CALIBRATION_BINS, self.scores)
         was = add_up(bins, CALIBRATION_BINS, self.positive)
-        rows = [
+        n = len(self)
+        return {
+            "bins": self._binned(bins, [i / CALIBRATION_BINS for i in range(CALIBRATION_BINS + 1)]),
+            "bands": self._binned(np.searchsorted(BANDS[1:-1], self.scores, side="right"), BANDS),
+            "score_mean": float(self.scores.sum() / n) if n else None,
+            "positive_share": float(self.positive.sum() / n) if n else None,
+            "expected_calibration_error": float(np.abs(said - was).sum() / n) if n else None,
+        }
+
+    def _binned(self, codes: Codes, edges: Sequence[float]) -> list[dict[str, float]]:
+        """What was said and what was true in each bin that holds events."""
+        bins = len(edges) - 1
+        n = np.bincount(codes, minlength=bins)
+        said, was = add_up(codes, bins, self.scores), add_up(codes, bins, self.positive)
+        return [
             {
-                "from": i / CALIBRATION_BINS,
-                "to": (i + 1) / CALIBRATION_BINS,
+                "from": edges[i],
+                "to": edges[i + 1],
                 "events": int(n[i]),
                 "score_mean": float(said[i] / n[i]),
                 "positive_share": float(was[i] / n[i]),
             }
             for i in np.flatnonzero(n).tolist()
         ]
-        error = float(np.abs(said - was).sum() / len(self)) if len(self) else None
-        return {"bins": rows, "expected_calibration_error": error}
 
 
 class Regression:

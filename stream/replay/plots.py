@@ -26,7 +26,7 @@ from stream.replay.canvas import (
     styled,
     time_axis,
 )
-from stream.replay.words import MAIN, capital, length, number, title
+from stream.replay.words import MAIN, TOP, capital, length, number, title
 
 SMALL: Final = (440, 300)
 _NAME: Final = 15
@@ -229,8 +229,11 @@ def _square(panel: Any, across: str, up: str) -> None:
 
 
 def _top_k(evaluation: Mapping[str, Any], series: list[Series]) -> Plot | None:  # noqa: ARG001
-    """By keys if there are any, for the ``k`` nearest to 100."""
-    what = "keys" if all("keys" in one.figures["top_k_by_day"] for one in series) else "events"
+    """By new keys if there are any, else by keys or events, for the ``k`` nearest to 100."""
+    whats = ("new", "keys", "events")
+    what = next(
+        what for what in whats if what == "events" or all(what in one.figures["top_k_by_day"] for one in series)
+    )
     ks = set.intersection(*(set(one.figures["top_k_by_day"].get(what, {})) for one in series))
     if not ks or len(series[0].figures["days"]) < 2:
         return None
@@ -241,11 +244,14 @@ def _top_k(evaluation: Mapping[str, Any], series: list[Series]) -> Plot | None: 
         times = [moment_ms(f"{day}T12:00:00Z") for day in one.figures["days"]]
         panel.plot(times, np.array(one.figures["top_k_by_day"][what][k], float), **one.style)
     panel.set_ylim(0, 1.03)
-    panel.set_title(f"precision of the best {int(k):,} {what} of a day", loc="left")
+    named = TOP.get(what, what)
+    panel.set_title(f"precision of the best {int(k):,} {named} of a day", loc="left")
     days = [moment_ms(f"{day}T12:00:00Z") for one in series for day in one.figures["days"]]
     time_axis(panel, min(days), max(days))
     name_ends(panel, [(one.name, one.colour) for one in series])
-    words = f"If {int(k):,} {what} can be looked at each day: the share of them that is positive."
+    words = f"If {int(k):,} {named} can be looked at each day: the share of them that is positive."
+    if what == "new":
+        words += " New are keys of which no positive label had come when the day began (UTC)."
     return Plot("top-k", "The best of each day", words, own)
 
 

@@ -133,8 +133,7 @@ def top_hits(found: Steps, ks: NDArray[np.int64]) -> tuple[Floats, Floats]:
 def best_of_keys(order: Ints, positive: NDArray[np.bool_], pair: Ints, pairs: int) -> tuple[Ints, NDArray[np.bool_]]:
     """Of each key and day the place of its highest score, and whether any event of that key and day was positive.
 
-    As the card precision of Le Borgne et al. (2022), *Reproducible Machine Learning for Credit Card Fraud Detection*,
-    chapter 4, but a key found on an earlier day is not taken out.
+    Keys that are not to be looked at (details.py: those known before) are left out by the caller.
 
     Parameters
     ----------

@@ -28,6 +28,10 @@ METHOD: Final = (
     "Bold marks the better one where the interval does not hold 0; elsewhere no difference can be told."
 )
 
+BANDS: Final = (
+    "Events by their score: the mean of what was said, and the share that was positive. Where the two agree, scores are "
+    "probabilities, and a threshold can be set by cost."
+)
 DECILES: Final = (
     "A tenth of the events each, highest scores first: how many positives are in it, and the share of all found so far."
 )
@@ -135,6 +139,7 @@ def _sections(page: Page, plots: Sequence[Plot], alarms: Mapping[str, Sequence[A
     best = drawn.pop("top-k", None)
     yield f'<div class="pair">{"".join(_figure(plot) for plot in drawn.values())}</div>' if drawn else ""
     yield _plotted(best, tables.top_k(page))
+    yield _section("What scores mean", BANDS, tables.bands(page))
     yield _section("Deciles of the score", DECILES, tables.deciles(page))
     yield _section("Errors", "Value minus truth: its mean, and its quantiles.", tables.errors(page))
     yield _section("Classes", "", tables.classes(page))

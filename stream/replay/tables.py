@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stream.replay.bootstrap import more_is_better
 from stream.replay.plots import Series, series_of
 from stream.replay.results import Run
-from stream.replay.words import MAIN, difference, length, number, title
+from stream.replay.words import MAIN, TOP, difference, length, number, title
 
 if TYPE_CHECKING:
     from stream.replay.report import AlarmLine
@@ -239,17 +239,46 @@ def _is_part(value: Mapping[str, object]) -> bool:
 
 
 def top_k(page: Page) -> str:
-    """A row a ``k``, a column a learner."""
+    """A row a ``k``, a column a learner; the last one is what could be reached."""
     rows: list[str] = []
-    for what in ("keys", "events"):
+    for what in ("new", "keys", "events"):
         ks = dict.fromkeys(k for one in page.columns for k in one.figures.get("top_k", {}).get(what, {}))
         if ks:
-            rows.append(_family(f"by {what}", len(page.series) + 1))
+            rows.append(_family(f"by {TOP.get(what, what)}", len(page.series) + 2))
             rows += [
-                _row(f"best {int(k):,}", [one.figures["top_k"].get(what, {}).get(k) for one in page.columns])
+                _row(
+                    f"best {int(k):,}",
+                    [*(one.figures["top_k"].get(what, {}).get(k) for one in page.columns), _ceiling(page, what, k)],
+                )
                 for k in ks
             ]
-    return _table(["<th></th>", *(_th(one.name, _colour(one)) for one in page.columns)], rows)
+    return _table(["<th></th>", *(_th(one.name, _colour(one)) for one in page.columns), _th("at best")], rows)
+
+
+def _ceiling(page: Page, what: str, k: str) -> float | None:
+    """The highest of all learners': they are judged by the same labels, where both have a score."""
+    ceilings = [one.figures.get("top_k_ceiling", {}).get(what, {}).get(k) for one in page.columns]
+    return max((one for one in ceilings if one is not None), default=None)
+
+
+def bands(page: Page) -> str:
+    """Calibration: a row a band of scores and one for all, two columns a learner."""
+    shown = [one for one in page.columns if one.figures.get("calibration", {}).get("bands")]
+    if not shown:
+        return ""
+    head = ["<th></th>"]
+    for one in shown:
+        colour = _colour(one) if len(shown) > 1 else ""
+        head += [_th(f"{one.name}: events" if len(shown) > 1 else "events", colour), _th("mean score"), _th("positive")]
+    found = [one.figures["calibration"] for one in shown]
+    by_band = [{row["from"]: row for row in own["bands"]} for own in found]
+    names = {row["from"]: f"{row['from']:g} to {row['to']:g}" for own in found for row in own["bands"]}
+    keys = ("events", "score_mean", "positive_share")
+    rows = [_row(names[low], [own.get(low, {}).get(key) for own in by_band for key in keys]) for low in sorted(names)]
+    whole = [
+        cell for one, own in zip(shown, found, strict=True) for cell in (one.figures["judged"], *map(own.get, keys[1:]))
+    ]
+    return _table(head, [*rows, _row("all", whole)])
 
 
 def deciles(page: Page) -> str:

@@ -11,6 +11,9 @@ TITLES: Final = {
     "expected_calibration_error": "calibration error",
 }  # fmt: skip
 
+TOP: Final = {"new": "new keys"}
+"""What the best ``k`` are of, where its name does not say it."""
+
 MAIN: Final = {
     "binary": ("average_precision", "log_loss"),
     "anomaly": ("average_precision", "roc_auc"),
@@ -21,10 +24,10 @@ MAIN: Final = {
 
 
 def title(measure: str) -> str:
-    """In words: ``top_keys_100`` is ``precision of the best 100 keys a day``."""
+    """In words: ``top_keys_100`` is ``precision of the best 100 keys a day``, ``top_new_100`` that of new keys."""
     if measure.startswith("top_"):
         _, what, k = measure.split("_")
-        return f"precision of the best {int(k):,} {what} a day"
+        return f"precision of the best {int(k):,} {TOP.get(what, what)} a day"
     return TITLES.get(measure, measure)
 
 

@@ -178,6 +178,76 @@ def test_the_best_k_of_a_day(tmp_path: Path, rng: np.random.Generator) -> None:
     assert np.mean(figures["top_k_by_day"]["events"]["50"]) == pytest.approx(events / 500)
 
 
+def test_bands_tell_what_small_scores_mean(tmp_path: Path, rng: np.random.Generator) -> None:
+    """With few positives: each band's mean score and share, and over all by how much scores are too high."""
+    truth = rng.random(20_000) < 0.01
+    score = scores_of(truth, 1.0, rng)
+    odds = 8.0 * score / (1.0 - score)
+    figures = learner(evaluate([write(tmp_path, score=odds / (1.0 + odds), label=truth)], resamples=RESAMPLES))
+    calibration = figures["calibration"]
+    assert sum(row["events"] for row in calibration["bands"]) == len(truth)
+    assert calibration["positive_share"] == pytest.approx(truth.mean())
+    assert calibration["score_mean"] == pytest.approx((odds / (1.0 + odds)).mean())
+    row = next(row for row in calibration["bands"] if row["from"] == 0.02)
+    inside = (odds / (1.0 + odds) >= 0.02) & (odds / (1.0 + odds) < 0.05)
+    assert (row["to"], row["events"]) == (0.05, inside.sum())
+    assert row["positive_share"] == pytest.approx(truth[inside].mean())
+    assert row["score_mean"] > 5.0 * row["positive_share"]
+
+
+def by_hand(rows: Any, known: dict[str, float], k: int) -> tuple[float, float]:
+    """Precision of the best ``k`` keys a day that are not known when it begins, and what could be reached."""
+    hits = shown = possible = 0
+    for day in sorted({t // DAY_MS for t, _, _, _ in rows}):
+        best: dict[str, float] = {}
+        for t, key, s, _ in rows:
+            if t // DAY_MS == day and known.get(key, np.inf) > day * DAY_MS:
+                best[key] = max(best.get(key, 0.0), s)
+        hit = {key for t, key, _, y in rows if y and t // DAY_MS == day and key in best}
+        chosen = sorted(best, key=lambda key: -best[key])[:k]
+        hits, shown, possible = (
+            hits + sum(key in hit for key in chosen),
+            shown + len(chosen),
+            possible + min(len(hit), k),
+        )
+    return hits / shown, possible / shown
+
+
+def test_the_best_k_new_keys_of_a_day(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Keys of which a positive label had come when the day began are left out, also when it came before `score_from`."""
+    label = rng.random(N) < 0.02
+    score = scores_of(label, 1.0, rng)
+    times = START_MS + np.sort(rng.integers(0, 20 * DAY_MS, N))
+    keys = [f"c{i}" for i in rng.integers(0, 90, N)]
+    assumed = label & (rng.random(N) < 0.3)
+    known: dict[str, float] = {}
+    for t, key, y, silent in zip(times.tolist(), keys, label.tolist(), assumed.tolist(), strict=True):
+        if y and not silent:
+            known.setdefault(key, t + 3 * DAY_MS)
+    start = START_MS + 6 * DAY_MS
+    run = write(
+        tmp_path, score=score, label=label, time_ms=times, key=keys, assumed=assumed, delay_ms=3 * DAY_MS, score_from_ms=start
+    )  # fmt: skip
+    figures = learner(evaluate([run], resamples=RESAMPLES, top=(5, 20)))
+    rows = [row for row in zip(times.tolist(), keys, score.tolist(), label.tolist(), strict=True) if row[0] >= start]
+    for k in (5, 20):
+        reached, possible = by_hand(rows, known, k)
+        assert figures["top_k"]["new"][str(k)] == pytest.approx(reached)
+        assert figures["top_k_ceiling"]["new"][str(k)] == pytest.approx(possible)
+    assert figures["top_k"]["new"]["5"] != figures["top_k"]["keys"]["5"]
+
+
+def test_all_keys_are_new_while_labels_are_late(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Before the first label comes new keys are keys."""
+    label = rng.random(N) < 0.1
+    times = START_MS + np.sort(rng.integers(0, 5 * DAY_MS, N))
+    run = write(
+        tmp_path, score=scores_of(label, 1.0, rng), label=label, time_ms=times, key=[f"c{i % 70}" for i in range(N)]
+    )
+    figures = learner(evaluate([run], resamples=RESAMPLES))
+    assert figures["top_k"]["new"] == figures["top_k"]["keys"]
+
+
 def test_equal_scores_share_the_kth_place(tmp_path: Path) -> None:
     """A learner that says the same of everything has the precision of chance, whatever the order of its events."""
     label = np.arange(200) < 40

@@ -16,7 +16,18 @@ def judged(time_ms: np.ndarray, keys: list[str]) -> Judged:
     names, codes = np.unique(keys, return_inverse=True)
     key = Coded(codes.astype(np.int32), tuple(names.tolist()))
     return Judged(
-        Run("one", "binary", None), time_ms, key, np.zeros(n), np.zeros(n, bool), np.zeros(n), {}, (), {}, None, 0
+        Run("one", "binary", None),
+        time_ms,
+        key,
+        np.zeros(n),
+        np.zeros(n, bool),
+        np.zeros(n),
+        {},
+        (),
+        {},
+        np.full(len(names), np.inf),
+        None,
+        0,
     )  # type: ignore[arg-type]
 
 

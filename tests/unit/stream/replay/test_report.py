@@ -56,6 +56,15 @@ def words(page: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(style|svg).*?</\1>", " ", page, flags=re.DOTALL)).split())
 
 
+def test_it_tells_what_scores_mean_and_who_is_new(page: str) -> None:
+    """A band of scores by name, the row of all, and the best of each day among keys that are not known yet."""
+    told = words(page)
+    assert "0.1 to 0.2" in told
+    assert re.search(r"What scores mean .* all 4,000 ", told)
+    assert "by new keys" in told
+    assert "at best" in told
+
+
 class Balance(HTMLParser):
     """Whether every element ends where it should."""
 
@@ -225,6 +234,7 @@ def test_other_words() -> None:
         "250 ms",
     ]
     assert title("top_keys_100") == "precision of the best 100 keys a day"
+    assert title("top_new_1000") == "precision of the best 1,000 new keys a day"
     assert title("roc_auc") == "ROC AUC"
 
 
