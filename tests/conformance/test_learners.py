@@ -35,6 +35,7 @@ from learners.calibration import Beta, Platt, PriorCorrection
 from learners.conformance import CLASSES, NUMBERS, FeatureKind, Workload, check, digest, synthetic
 from learners.explanations.base import Explanation
 from learners.imbalance import ClassWeight, OverSampler, Sampler, UnderSampler
+from learners.label_history import LabelHistory
 from learners.losses import Focal
 from learners.river import RiverLearner
 from learners.transformers import Calendar, Clip, Difference, Fill, Hash, Missing, OneHot, Ratio, Select, TargetMean
@@ -113,6 +114,10 @@ CASES: dict[str, Case] = {
         lambda: scaled(imblearn.HardSamplingClassifier(linear_model.LogisticRegression(), size=20, p=0.1, seed=1)),
     ),
     "focal_loss": Case("binary", lambda: scaled(linear_model.LogisticRegression(loss=Focal()))),
+    "label_history": Case(
+        "binary",
+        lambda: scaled(LabelHistory(linear_model.LogisticRegression(), last=2, mean=[3, 7], ago=[5], delay=2)),
+    ),
     "softmax": Case("multiclass", lambda: scaled(linear_model.SoftmaxRegression())),
     "one_vs_rest": Case(
         "multiclass", lambda: scaled(multiclass.OneVsRestClassifier(linear_model.LogisticRegression()))
