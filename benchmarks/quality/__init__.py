@@ -1,0 +1,1 @@
+"""How well Headrace answers on real streams, beside published baselines: ``python -m benchmarks.quality``."""
