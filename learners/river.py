@@ -240,6 +240,11 @@ class RiverLearner:
 
         return row_of_scores, _no_infinity
 
+    @property
+    def takes_weight(self) -> bool:
+        """Whether a label of weight 2 is more to it than one of weight 1; else such a label raises."""
+        return self._takes_weight
+
     def explain(self, rows: Rows, row: int) -> Explanation | None:
         """See ``learners.explanations.base.Explains``: exact for linear models and for trees that vote by their counts."""
         if self._explain is None:
