@@ -51,7 +51,10 @@ def category(value: object) -> str | None:
 
 def without(x: Features, names: Collection[Hashable]) -> Features:
     """A new row of the other features."""
-    return {name: value for name, value in x.items() if name not in names}
+    row = dict(x)
+    for name in names:
+        row.pop(name, None)
+    return row
 
 
 def at_least(value: int, least: int, parameter: str) -> int:
