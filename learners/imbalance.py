@@ -15,6 +15,7 @@ from learners import unroll
 from learners.inside import classifier_of, takes_weight
 
 BALANCED = "balanced"
+_TRUTHS = {"true": "1", "false": "0"}
 
 
 class ClassWeight(base.Wrapper[Any], base.Classifier):
@@ -76,12 +77,17 @@ class ClassWeight(base.Wrapper[Any], base.Classifier):
         """Of a label, as it stands now."""
         name = _class_name(y)
         if self._fixed is not None:
-            other = str(int(y)) if isinstance(y, bool) else name
-            return self._fixed.get(name, self._fixed.get(other, 1.0))
+            return self._fixed.get(name, 1.0) if not isinstance(y, bool) else self._weight_of_truth(name)
         count = self._counts.get(name)
         if not count:
             return 1.0
         return min(sum(self._counts.values()) / (len(self._counts) * count), self.weight_max)
+
+    def _weight_of_truth(self, name: str) -> float:
+        fixed = self._fixed or {}
+        if strange := [one for one in fixed if one not in {*_TRUTHS, *_TRUTHS.values()}]:
+            raise ValueError(f"labels are true and false, and weights name {strange[0]}")
+        return fixed.get(name, fixed.get(_TRUTHS[name], 1.0))
 
     def learn_one(self, x: dict[Any, Any], y: Any, w: float = 1.0) -> None:
         if self._fixed is None:
@@ -207,4 +213,5 @@ def _fixed(weights: Any) -> dict[str, float] | None:
 
 def _class_name(y: Any) -> str:
     """As configurations write it, and JSON: true, not True."""
-    return str(y).lower() if isinstance(y, bool) else str(y)
+    name = str(y)
+    return name.lower() if name.lower() in _TRUTHS else name

@@ -36,13 +36,19 @@ def shown(model, stream):
     return sum(seen) / len(seen), len(seen)
 
 
-@pytest.mark.parametrize("name", [True, "true", 1, "1"])
+@pytest.mark.parametrize("name", [True, "true", "True", 1, "1"])
 def test_a_class_may_be_named_as_yaml_json_or_python_has_it(name):
     """A lineage is JSON, where the key true is text; no name is passed over in silence."""
     weighted = ClassWeight(Noting(), {name: 50})
     for y in (True, False):
         weighted.learn_one({}, y)
     assert weighted.classifier.seen == [(True, 50.0), (False, 1.0)]
+
+
+def test_a_name_that_is_no_label_is_an_error():
+    """A weight that never applies would be passed over in silence."""
+    with pytest.raises(ValueError, match="labels are true and false, and weights name fraud"):
+        ClassWeight(Noting(), {"fraud": 50}).learn_one({}, True)
 
 
 def test_classes_of_several_go_by_their_names():
