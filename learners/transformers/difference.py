@@ -9,7 +9,7 @@ from learners.transformers.pairs import paired, put
 
 
 class Difference(base.Transformer):
-    """``of`` less each of ``minus``. Learns nothing.
+    """``of`` less each of ``to``. Learns nothing.
 
     The difference is missing where an operand is missing or the result is not finite.
 
@@ -17,10 +17,10 @@ class Difference(base.Transformer):
     ----------
     of : str
         What is subtracted from. A boolean is 0 or 1.
-    minus : str or sequence of str
+    to : str or sequence of str
         What is subtracted; one column each.
     name : str or sequence of str, optional
-        Names of the columns, one for each of ``minus``. Default: ``<of>_minus_<minus>``. A feature of that name is replaced.
+        Names of the columns, one for each of ``to``. Default: ``<of>_minus_<to>``. A feature of that name is replaced.
     default : float, optional
         What a missing difference is instead, in the unit of ``of``.
 
@@ -33,7 +33,7 @@ class Difference(base.Transformer):
 
     Examples
     --------
-    >>> usual = Difference(of="amount", minus=["amount_mean_1d", "amount_mean_7d"], name=["above_day", "above_week"])
+    >>> usual = Difference(of="amount", to=["amount_mean_1d", "amount_mean_7d"], name=["above_day", "above_week"])
     >>> usual.transform_one({"amount": 90.0, "amount_mean_7d": 60.0})
     {'amount': 90.0, 'amount_mean_7d': 60.0, 'above_week': 30.0}
     """
@@ -41,15 +41,15 @@ class Difference(base.Transformer):
     def __init__(
         self,
         of: str,
-        minus: str | Sequence[str],
+        to: str | Sequence[str],
         name: str | Sequence[str] | None = None,
         default: float | None = None,
     ) -> None:
         self.of = of
-        self.minus = minus
+        self.to = to
         self.name = name
         self.default = default
-        self._pairs = paired(of, minus, name, default, parameter="minus")
+        self._pairs = paired(of, to, name, default, word="minus")
 
     def transform_one(self, x: Features) -> Features:
         joined = dict(x)

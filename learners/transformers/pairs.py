@@ -7,9 +7,9 @@ from learners.transformers.columns import Features, listed
 
 
 def paired(
-    of: str, others: str | Sequence[str], name: str | Sequence[str] | None, default: float | None, *, parameter: str
+    of: str, to: str | Sequence[str], name: str | Sequence[str] | None, default: float | None, *, word: str
 ) -> tuple[tuple[str, str], ...]:
-    """``(other feature, column's name)`` for each of ``others``.
+    """``(other feature, column's name)`` for each of ``to``.
 
     Raises
     ------
@@ -17,10 +17,10 @@ def paired(
         As many names as features are needed, different from one another and from the operands; the default is finite.
     """
     listed(of if isinstance(of, str) else "", "of")
-    features = listed(others, parameter)
-    names = tuple(f"{of}_{parameter}_{other}" for other in features) if name is None else listed(name, "name")
+    features = listed(to, "to")
+    names = tuple(f"{of}_{word}_{other}" for other in features) if name is None else listed(name, "name")
     if len(names) != len(features):
-        raise ValueError(f"{len(names)} names for {len(features)} columns: `name` has one for each of `{parameter}`")
+        raise ValueError(f"{len(names)} names for {len(features)} columns: `name` has one for each of `to`")
     if taken := {of, *features}.intersection(names):
         raise ValueError(f"`name`: {', '.join(sorted(taken))} is one of the operands")
     if default is not None and not isfinite(default):

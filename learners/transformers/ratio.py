@@ -20,7 +20,7 @@ class Ratio(base.Transformer):
     to : str or sequence of str
         The denominators; one column each.
     name : str or sequence of str, optional
-        Names of the columns, one for each of ``to``. Default: ``<of>_to_<to>``. A feature of that name is replaced.
+        Names of the columns, one for each of ``to``. Default: ``<of>_per_<to>``. A feature of that name is replaced.
     default : float, optional
         What a missing ratio is instead, in the ratio's unit (that of ``of`` by that of ``to``).
 
@@ -35,7 +35,7 @@ class Ratio(base.Transformer):
     --------
     >>> ratio = Ratio(of="amount", to="amount_mean_30d")
     >>> ratio.transform_one({"amount": 90.0, "amount_mean_30d": 60.0})
-    {'amount': 90.0, 'amount_mean_30d': 60.0, 'amount_to_amount_mean_30d': 1.5}
+    {'amount': 90.0, 'amount_mean_30d': 60.0, 'amount_per_amount_mean_30d': 1.5}
     >>> ratio.transform_one({"amount": 90.0, "amount_mean_30d": 0.0})
     {'amount': 90.0, 'amount_mean_30d': 0.0}
     """
@@ -51,7 +51,7 @@ class Ratio(base.Transformer):
         self.to = to
         self.name = name
         self.default = default
-        self._pairs = paired(of, to, name, default, parameter="to")
+        self._pairs = paired(of, to, name, default, word="per")
 
     def transform_one(self, x: Features) -> Features:
         joined = dict(x)

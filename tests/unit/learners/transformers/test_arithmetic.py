@@ -11,10 +11,10 @@ from learners.transformers import Difference, Missing, Ratio, Select
 @pytest.mark.parametrize(
     ("x", "column"),
     [
-        ({"a": 6.0, "b": 4.0}, {"a_to_b": 1.5}),
-        ({"a": -6.0, "b": 4.0}, {"a_to_b": -1.5}),
-        ({"a": 0.0, "b": 4.0}, {"a_to_b": 0.0}),
-        ({"a": True, "b": 4.0}, {"a_to_b": 0.25}),
+        ({"a": 6.0, "b": 4.0}, {"a_per_b": 1.5}),
+        ({"a": -6.0, "b": 4.0}, {"a_per_b": -1.5}),
+        ({"a": 0.0, "b": 4.0}, {"a_per_b": 0.0}),
+        ({"a": True, "b": 4.0}, {"a_per_b": 0.25}),
         ({"a": 6.0, "b": 0.0}, {}),
         ({"a": 6.0, "b": -0.0}, {}),
         ({"a": 6.0, "b": False}, {}),

@@ -35,7 +35,7 @@ CHAINS: dict[str, tuple[Problem, list[Any]]] = {
     "ratio": ("binary", [{f"{OURS}Select": ["amount", "usual"]}, {f"{OURS}Ratio": {"of": "amount", "to": "usual"}}, SCALER, LOGISTIC]),
     "difference": (
         "binary",
-        [{f"{OURS}Select": ["amount", "usual"]}, {f"{OURS}Difference": {"of": "amount", "minus": ["usual"]}}, SCALER, LOGISTIC],
+        [{f"{OURS}Select": ["amount", "usual"]}, {f"{OURS}Difference": {"of": "amount", "to": ["usual"]}}, SCALER, LOGISTIC],
     ),
     "calendar": (
         "binary",

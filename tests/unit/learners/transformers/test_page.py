@@ -11,11 +11,15 @@ import learners.transformers
 from stream.parts import build_learner, construct
 
 DOCS = Path(__file__).parents[4] / "docs"
-PAGE = next(
-    text
-    for page in sorted(DOCS.glob("features*.md"))
-    if "## Transformers\n" in (text := page.read_text(encoding="utf-8"))
-).split("## Transformers\n")[1].split("\n## ")[0]
+PAGE = (
+    next(
+        text
+        for page in sorted(DOCS.glob("features*.md"))
+        if "## Transformers\n" in (text := page.read_text(encoding="utf-8"))
+    )
+    .split("## Transformers\n")[1]
+    .split("\n## ")[0]
+)
 TABLE = PAGE.split("| what you want | what to write |\n")[1].split("\n\n")[0].splitlines()[1:]
 STEPS = [found for line in TABLE for found in re.findall(r"`([a-z_]+\.[^`]+)`", line.split("|")[2])]
 EXAMPLES = [
