@@ -23,7 +23,7 @@ Scores: TypeAlias = NDArray[np.float64]
 _PARAMETERS: Final[Mapping[str, Mapping[str, float]]] = {
     "fixed_share": {"share": 0.01, "rate": 1.0},
     "exponential": {"memory": 1000.0, "rate": 1.0},
-    "stack": {"memory": 10_000.0, "rate": 1.0, "prior": 1.0},
+    "stack": {"memory": 10_000.0, "prior": 1.0},
 }
 """Of each method, its numbers and their defaults."""
 _RATES: Final[Mapping[str, float]] = {"log": 1.0, "squared": 0.5, "absolute": 1.0}
@@ -101,7 +101,7 @@ class Blend:
         Probabilities are cut to ``[clip, 1 - clip]`` where their logarithm is taken.
     share, rate, memory, prior : float, optional
         As the method takes them (``learners.mixtures``). Defaults: ``share`` 0.01; ``memory`` 1000 labels, for ``stack``
-        10,000; ``rate`` 1, with squared losses 1/2; ``prior`` 1.
+        10,000; ``rate`` 1, with squared losses 1/2; ``prior`` 1 (``stack``).
 
     Attributes
     ----------

@@ -62,23 +62,31 @@ class Fit:
             total += parameter * one
         return total
 
-    def learn(self, z: Sequence[float], positive: bool) -> None:
-        """A label and its numbers, ``(d,)``."""
+    def learn(self, z: Sequence[float], positive: bool, weight: float = 1.0) -> None:
+        """A label and its numbers, ``(d,)``; its loss counts ``weight`` times, above 0."""
         keep, curvature = self._keep, self._curvature
         root = _cholesky([[keep * one for one in row] for row in curvature], self._prior)
         parameters = self.parameters if keep == 1.0 else self._pulled(root)
         along = _solve(root, z)
         before = _dot(parameters, z)
-        after = _implicit(before, _dot(along, z), 1.0 if positive else 0.0)
+        after = _implicit(before, weight * _dot(along, z), 1.0 if positive else 0.0)
         share = sigmoid(after)
-        wrong = share - (1.0 if positive else 0.0)
+        wrong = weight * (share - (1.0 if positive else 0.0))
         parameters = [p - wrong * step for p, step in zip(parameters, along, strict=True)]
         self.parameters = _lifted(parameters, self._lowest, root)
-        spread = share * (1.0 - share)
+        spread = weight * share * (1.0 - share)
         self._curvature = [
             [keep * old + spread * zi * zj for old, zj in zip(row, z, strict=True)]
             for row, zi in zip(curvature, z, strict=True)
         ]
+
+    def state(self) -> tuple[list[float], list[list[float]]]:
+        """Everything that it remembers."""
+        return list(self.parameters), [list(row) for row in self._curvature]
+
+    def load(self, state: tuple[Sequence[float], Sequence[Sequence[float]]]) -> None:
+        """Take up what ``state`` gave."""
+        self.parameters, self._curvature = list(state[0]), [list(row) for row in state[1]]
 
     def _pulled(self, root: list[list[float]]) -> list[float]:
         """Towards the start, by what older labels have lost since the last one."""

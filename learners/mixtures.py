@@ -8,7 +8,7 @@ Arithmetic is Python's, one number after the other: no sum depends on how many r
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from math import exp, inf, isfinite, log
+from math import exp, log
 from typing import Any, Final, Protocol
 
 LOSS_MAX: Final = 50.0
@@ -18,8 +18,10 @@ LOSS_MAX: Final = 50.0
 class Mixture(Protocol):
     """Weights of ``n`` experts. Its attributes that ``state`` tells are all that it remembers."""
 
-    weights: list[float]
-    """As they stand; of averages they add up to one."""
+    @property
+    def weights(self) -> list[float]:
+        """As they stand; of averages they add up to one."""
+        ...
 
     def mix(self, given: Sequence[float]) -> float:
         """One score of the experts' scores, NaN where an expert gave none; NaN when nobody gave one."""
@@ -253,89 +255,72 @@ class Exponential(_Average):
 class Stack:
     """Logistic regression on the experts' log odds: it weighs, and calibrates, and may weigh one against another.
 
-    Wolpert, "Stacked Generalization" (1992), online: one damped Newton step a label, as Hazan, Agarwal, Kale, "Logarithmic
-    Regret Algorithms for Online Convex Optimization" (2007), the Online Newton Step, with the inverse of the accumulated
-    squares of gradients. Departs from it: no projection; the squares fade by ``1 - 1/memory`` a label towards ``prior``, so
-    that it goes on learning when the experts change; and no square is smaller than the logistic loss's own curvature.
-    Experts that say much the same are what second-order steps are for.
+    Wolpert, "Stacked Generalization" (1992), online: the regression's parameters are fitted label by label
+    (``learners.fit.Fit``, second order, for experts say much the same), and older labels count less.
 
-    It begins as the mean of the log odds. An expert that gave no score counts as the mean of those that did.
+    It begins as the mean of the log odds, and is drawn there. An expert that gave no score counts as the mean of those that
+    did.
 
     Parameters
     ----------
     count : int
         Experts, two or more.
     memory : float
-        Labels, 1 or more.
-    rate : float
-        Of the steps.
+        Labels, 1 or more: a label counts ``1 - 1/memory`` times as much at the next.
     prior : float
-        How firmly weights stay where little is known of them: the curvature before the first label, positive.
+        How firmly weights stay at the mean where little is known of them, positive.
     clip : float
         Scores are cut to ``[clip, 1 - clip]``: certainty has no log odds.
     """
 
-    def __init__(self, count: int, *, memory: float, rate: float, prior: float, clip: float) -> None:
-        self.weights = [1.0 / count] * count
-        self.intercept = 0.0
-        self._keep, self._rate, self._prior, self._clip = 1.0 - 1.0 / memory, rate, prior, clip
+    def __init__(self, count: int, *, memory: float, prior: float, clip: float) -> None:
+        from learners.fit import Fit  # noqa: PLC0415 - River takes a second to import
+
+        self._clip = clip
         size = count + 1
-        self._curvature = [[prior if i == j else 0.0 for j in range(i + 1)] for i in range(size)]  # lower triangle
+        self._fit = Fit(
+            start=(*[1.0 / count] * count, 0.0), prior=[prior] * size, lowest=[None] * size, keep=1.0 - 1.0 / memory
+        )
+
+    @property
+    def weights(self) -> list[float]:
+        """Of the log odds, in the order of the experts."""
+        return self._fit.parameters[:-1]
+
+    @property
+    def intercept(self) -> float:
+        return self._fit.parameters[-1]
 
     def log_odds(self, given: Sequence[float]) -> list[float] | None:
         """Of each expert, None when nobody gave a score."""
-        clip = self._clip
-        odds, there, total = [], 0, 0.0
-        for score in given:
-            if score == score:  # noqa: PLR0124 - not NaN
-                cut = min(max(score, clip), 1.0 - clip)
-                odds.append(log(cut / (1.0 - cut)))
-                there += 1
-                total += odds[-1]
-            else:
-                odds.append(inf)
-        if there == len(odds):
+        low, high = self._clip, 1.0 - self._clip
+        odds = [_log_odds(min(max(score, low), high)) if score == score else score for score in given]  # noqa: PLR0124 - NaN
+        there = [own for own in odds if own == own]  # noqa: PLR0124 - not NaN
+        if len(there) == len(odds):
             return odds
-        return [own if isfinite(own) else total / there for own in odds] if there else None
+        if not there:
+            return None
+        mean = average([1.0] * len(odds), odds)
+        return [own if own == own else mean for own in odds]  # noqa: PLR0124 - not NaN
 
     def mix(self, given: Sequence[float]) -> float:
         odds = self.log_odds(given)
-        return float("nan") if odds is None else _logistic(self._sum(odds))
-
-    def _sum(self, odds: Sequence[float]) -> float:
-        total = self.intercept
-        for weight, own in zip(self.weights, odds, strict=True):
-            total += weight * own
-        return total
+        return float("nan") if odds is None else _logistic(self._fit.value([*odds, 1.0]))
 
     def learn(self, given: Sequence[float], target: float, weight: float) -> None:
         odds = self.log_odds(given)
-        if odds is None or weight <= 0.0:
-            return
-        probability = _logistic(self._sum(odds))
-        error = probability - target
-        bend = weight * max(error * error, probability * (1.0 - probability))
-        z = [own if score == score else 0.0 for own, score in zip(odds, given, strict=True)]  # noqa: PLR0124 - not NaN
-        z.append(1.0)
-        keep, fresh = self._keep, (1.0 - self._keep) * self._prior
-        for i, row in enumerate(self._curvature):
-            bent = bend * z[i]
-            for j in range(i + 1):
-                row[j] = keep * row[j] + bent * z[j]
-            row[i] += fresh
-        step = _solved(self._curvature, z)
-        pull = self._rate * weight * error
-        for i in range(len(self.weights)):
-            self.weights[i] -= pull * step[i]
-        self.intercept -= pull * step[-1]
+        if odds is not None and weight > 0.0:
+            self._fit.learn([*odds, 1.0], target == 1.0, weight)
 
     def state(self) -> dict[str, Any]:
-        curvature = [list(row) for row in self._curvature]
-        return {"weights": list(self.weights), "intercept": self.intercept, "curvature": curvature}
+        return {"fit": self._fit.state()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.weights, self.intercept = list(state["weights"]), state["intercept"]
-        self._curvature = [list(row) for row in state["curvature"]]
+        self._fit.load(state["fit"])
+
+
+def _log_odds(probability: float) -> float:
+    return log(probability / (1.0 - probability))
 
 
 def _logistic(value: float) -> float:
@@ -343,28 +328,3 @@ def _logistic(value: float) -> float:
         return 1.0 / (1.0 + exp(-value))
     odds = exp(value)
     return odds / (1.0 + odds)
-
-
-def _solved(lower: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """The solution of ``A x = right`` for a symmetric positive definite matrix given by its lower triangle (LDL')."""
-    size = len(right)
-    factors: list[list[float]] = []
-    pivots: list[float] = []
-    x = list(right)
-    for i in range(size):
-        row = list(lower[i])
-        pivot = row[i]
-        for j in range(i):
-            value = row[j]
-            for k in range(j):
-                value -= factors[j][k] * pivots[k] * row[k]
-            row[j] = value / pivots[j]
-            pivot -= row[j] * row[j] * pivots[j]
-            x[i] -= row[j] * x[j]
-        factors.append(row)
-        pivots.append(pivot)
-    x = [own / pivot for own, pivot in zip(x, pivots, strict=True)]
-    for i in reversed(range(size)):
-        for j in range(i + 1, size):
-            x[i] -= factors[j][i] * x[j]
-    return x
