@@ -1,0 +1,201 @@
+"""What a team finds that looks at the best ``k`` keys of each day: card precision, as labels come.
+
+Like base.py's metrics it judges scores that were emitted, but by day and key, so it is told of events as well as of labels. A
+backtest has the same measure over whole files (stream/replay/details.py), and a test holds the two equal.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from typing import Any, Final
+
+DAY_MS: Final = 86_400_000
+KNOWN_MAX: Final = 1_000_000
+"""Keys known as positive, at most; the first ones go."""
+
+
+@dataclass(slots=True)
+class _Day:
+    """One day (in UTC) that labels may still be coming for."""
+
+    best: list[tuple[float, str]] = field(default_factory=list)
+    """The best keys with their scores, ascending, ``k`` at most."""
+    own: dict[str, float] = field(default_factory=dict)
+    """By key, the scores in ``best``."""
+    positives: dict[str, int] = field(default_factory=dict)
+    """By key, positive events of the day."""
+
+
+class Finds:
+    """Precision of the best ``k`` keys of a day that were not known before it.
+
+    A key's score is the highest of its events of the day. It is a find when one of them turns out positive within
+    ``wait_ms`` after the day; a key of which no such label comes is none. Keys of which a positive label had come when the day
+    began are left out: they have been dealt with. So Le Borgne et al. (2022), *Reproducible Machine Learning for Credit Card
+    Fraud Detection*, chapter 4, with labels as they come in the place of a fixed delay. Days are those of the events' own
+    times, in UTC, and count when they are over and waited for. Of equal scores at the end of the list the first one stays.
+
+    The state is ``k`` keys and the positives of each day that is open, and the keys that are known.
+
+    Parameters
+    ----------
+    k : int
+        How many keys can be looked at a day, from 1 on.
+    wait_ms : int
+        How long after a day its labels are waited for.
+
+    Examples
+    --------
+    >>> finds = Finds(1, wait_ms=DAY_MS)
+    >>> finds.events([5, 6], ["a", "b"], [0.2, 0.9], [5, 6])
+    >>> finds.labels([5], ["a"], [1.0], [float("nan")], [False], [DAY_MS])
+    >>> finds.turn(2 * DAY_MS)
+    >>> finds.all()["precision"], finds.all()["ceiling"]
+    (0.0, 1.0)
+    """
+
+    codec = "pickle"
+
+    def __init__(self, k: int, *, wait_ms: int) -> None:
+        self._k, self._wait_ms = k, wait_ms
+        self._days: dict[int, _Day] = {}
+        self._known_ms: dict[str, int] = {}
+        self._found = self._shown = self._possible = self._count = 0
+        self._last: tuple[int, int, int] = (0, 0, 0)
+
+    # Where a batch is cut changes nothing: what counts is compared by times, never by who came first within a batch.
+
+    def labels(
+        self,
+        times_ms: Sequence[int],
+        keys: Sequence[str],
+        target: Sequence[float],
+        previous: Sequence[float],
+        assumed: Sequence[bool],
+        now_ms: Sequence[int],
+    ) -> None:
+        """Labels of a batch, before its events.
+
+        Parameters
+        ----------
+        times_ms, keys : (n,)
+            Of the labels' events.
+        target, previous : (n,)
+            See ``learners.metrics.base.Metrics.update``.
+        assumed : (n,)
+            Silence makes no key known.
+        now_ms : (n,)
+            Stream time at each label.
+        """
+        for time_ms, key, positive, before, silent, now in zip(
+            times_ms, keys, target, previous, assumed, now_ms, strict=True
+        ):
+            change = (positive > 0.5) - (before > 0.5)
+            if positive > 0.5 and not silent:
+                self._know(key, now)
+            day = time_ms // DAY_MS
+            if change and now < self._end_ms(day):
+                positives = self._day(day).positives
+                positives[key] = positives.get(key, 0) + change
+
+    def events(
+        self, times_ms: Sequence[int], keys: Sequence[str], scores: Sequence[float], now_ms: Sequence[int]
+    ) -> None:
+        """Events of a batch with the scores that were emitted, ``(n,)`` each; those without a finite score do not count."""
+        known_ms, open_, begins_ms = self._known_ms, None, 0
+        day = None
+        for time_ms, key, score, now in zip(times_ms, keys, scores, now_ms, strict=True):
+            if time_ms // DAY_MS != day:
+                day = time_ms // DAY_MS
+                begins_ms = day * DAY_MS
+                open_ = self._day(day) if now < self._end_ms(day) else None
+            if open_ is None or not isfinite(score):
+                continue
+            best = open_.best
+            if len(best) == self._k and score <= best[0][0]:
+                continue
+            if known_ms and known_ms.get(key, begins_ms + 1) <= begins_ms:
+                continue
+            self._list(open_, key, score)
+
+    def turn(self, now_ms: int) -> None:
+        """Days that have been waited for are counted. After each batch, with its last stream time."""
+        for day in sorted(self._days):
+            if now_ms < self._end_ms(day):
+                continue
+            over, begins_ms = self._days.pop(day), day * DAY_MS
+            if not over.best:
+                continue
+            hit = {key for key, count in over.positives.items() if count > 0}
+            found = sum(key in hit for key in over.own)
+            new = sum(self._known_ms.get(key, begins_ms + 1) > begins_ms for key in hit)
+            self._last = found, len(over.best), min(new, self._k)
+            self._found, self._shown, self._possible = (
+                old + more for old, more in zip((self._found, self._shown, self._possible), self._last, strict=True)
+            )
+            self._count += 1
+
+    def _end_ms(self, day: int) -> int:
+        return (day + 1) * DAY_MS + self._wait_ms
+
+    def _day(self, day: int) -> _Day:
+        return self._days.setdefault(day, _Day())
+
+    def _know(self, key: str, now_ms: int) -> None:
+        if key in self._known_ms:
+            return
+        self._known_ms[key] = now_ms
+        if len(self._known_ms) > KNOWN_MAX:
+            del self._known_ms[next(iter(self._known_ms))]
+
+    def _list(self, day: _Day, key: str, score: float) -> None:
+        """A score above the lowest of the list, or a list that is not full."""
+        had = day.own.get(key)
+        if had is not None:
+            if score <= had:
+                return
+            del day.best[bisect_left(day.best, (had, key))]
+        elif len(day.best) == self._k:
+            _, gone = day.best.pop(0)
+            del day.own[gone]
+        day.own[key] = score
+        insort(day.best, (score, key))
+
+    def all(self) -> dict[str, float]:
+        """``precision``, its ``ceiling`` (of somebody who knows the labels), and ``days``: over all days that count."""
+        return {**_figures(self._found, self._shown, self._possible), "days": float(self._count)}
+
+    def recent(self) -> dict[str, float]:
+        """Of the last day that counts."""
+        return {**_figures(*self._last), "days": float(min(self._count, 1))}
+
+    # --- as a part of the state -----------------------------------------------------------------------------------
+
+    def alive(self) -> Iterable[str]:
+        return ("finds",)
+
+    def dump(self, since: int) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - every event may change it
+        yield (
+            "finds",
+            {
+                "days": {day: (list(one.best), dict(one.positives)) for day, one in sorted(self._days.items())},
+                "known": dict(self._known_ms),
+                "totals": (self._found, self._shown, self._possible, self._count),
+                "last": self._last,
+            },
+        )
+
+    def load(self, chunks: Mapping[str, object]) -> None:
+        told: Any = chunks["finds"]
+        self._days = {
+            day: _Day([tuple(one) for one in best], {key: score for score, key in best}, dict(positives))
+            for day, (best, positives) in told["days"].items()
+        }
+        self._known_ms = dict(told["known"])
+        self._found, self._shown, self._possible, self._count = told["totals"]
+        self._last = tuple(told["last"])
+
+
+def _figures(found: int, shown: int, possible: int) -> dict[str, float]:
+    return {"precision": found / shown if shown else nan, "ceiling": possible / shown if shown else nan}
