@@ -132,7 +132,7 @@ def zone_of(name: str) -> tzinfo:
         raise ValueError(f"{name!r} is not a time zone; write a name such as UTC or Europe/Paris") from error
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32_768)
 def _offset_of_hour(zone: str, hour: int) -> int | None:
     """Milliseconds by which local time is ahead throughout an hour of UTC; None when that changes within it."""
     if zone == "UTC":

@@ -45,7 +45,7 @@ def category(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(float(value))
+        return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(float(value))
     return str(value)[:CATEGORY_CHARACTERS_MAX]
 
 

@@ -1,5 +1,6 @@
 """Categories as columns: one-hot with rare ones together, and hashed."""
 
+import math
 import random
 
 import pytest
@@ -93,6 +94,24 @@ def test_several_features_have_their_columns_apart():
     assert encoder.transform_one(x) == {
         "rest": 2.5, "w_rare": 0.0, "n_rare": 0.0, "f_rare": 0.0, "w=1": 1.0, "n=1": 1.0, "f=true": 1.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (17.0, "17"),
+        (-0.5, "-0.5"),
+        (1e300, "1e+300"),
+        (math.inf, "inf"),
+        (True, "true"),
+        (False, "false"),
+        (3, "3"),
+        ("", ""),
+    ],
+)
+def test_a_category_has_a_short_name(value, name):
+    """Whole numbers as such, however they came; a record's numbers are all floats."""
+    assert learned(OneHot("w", min_count=1, zeros=False), [value]).transform_one({"w": value}) == {f"w={name}": 1.0}
 
 
 def test_what_is_encoded_can_stay():

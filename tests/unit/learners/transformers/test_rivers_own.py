@@ -6,6 +6,7 @@ import pytest
 from river import compose, feature_extraction, preprocessing, stats
 
 from learners.conformance import FeatureKind, check, synthetic
+from learners.transformers import Select
 from stream.checkpoints.pickles import dumps, loads
 from stream.parts import build_learner
 
@@ -57,6 +58,18 @@ def test_rivers_one_hot_encoder_has_no_bound():
     for number in range(1000):
         encoder.learn_one({"id": str(number)})
     assert len(encoder.transform_one({"id": "new"})) == 1001
+
+
+def test_rivers_encoder_of_known_categories_knows_no_other_features():
+    """So it stands behind a selection; there its columns are those listed, and an unknown value has zeros."""
+    encoder = preprocessing.OneHotEncoder({"wood": ["amber", "dune"]})
+    with pytest.raises(KeyError):
+        encoder.transform_one({"wood": "amber", "amount": 9.5})
+    chain = Select("wood") | encoder
+    assert [chain.transform_one({"wood": wood, "amount": 9.5}) for wood in ("dune", "elm")] == [
+        {"wood_amber": 0, "wood_dune": 1},
+        {"wood_amber": 0, "wood_dune": 0},
+    ]
 
 
 def test_rivers_target_aggregate_grows_with_predictions():
