@@ -95,10 +95,11 @@ class Clip(base.Transformer):
             value = number(x, name)
             if value is None:
                 continue
+            # Between two numbers of 300 digits a quantile may be infinite; then it bounds nothing.
             low, high = self._lows[name], self._highs[name]
-            if low is not None:
-                value = max(value, low.get())
-            if high is not None:
-                value = min(value, high.get())
+            if low is not None and isfinite(bound := low.get()):
+                value = max(value, bound)
+            if high is not None and isfinite(bound := high.get()):
+                value = min(value, bound)
             clipped[name] = value
         return clipped

@@ -74,11 +74,11 @@ class Fill(base.Transformer):
     def _average(self, name: str, value: Any) -> None:
         if isinstance(value, str):
             raise TypeError(f"the feature {name} is text, which has no mean; fill it with `how: last`")
-        if not isfinite(value):
-            return
-        self._counts[name] += 1
-        mean = self._known[name] if self._counts[name] > 1 else 0.0
-        self._known[name] = mean + (value - mean) / self._counts[name]
+        count = self._counts[name] + 1
+        mean = self._known[name] if count > 1 else 0.0
+        moved = mean + (value - mean) / count
+        if isfinite(moved):  # neither an infinity, nor so far off that the mean would be one
+            self._counts[name], self._known[name] = count, moved
 
     def transform_one(self, x: Features) -> Features:
         filled = dict(x)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, TypeAlias
 
 from river import base
@@ -17,7 +18,7 @@ class TargetMean(base.SupervisedTransformer, base.Transformer):
 
     With ``n`` labels of mean ``m`` in a category and ``M`` the mean of all, it is ``(n m + weight M) / (n + weight)``: the
     blend of Micci-Barreca (2001) with λ(n) = n / (n + weight). An unseen category has ``M``. It is missing where the feature
-    is missing, and before the first label.
+    is missing, before the first label, and where the sum of labels is no finite number.
 
     It learns when a label comes, so it holds no label that was not known at that time. A chain transforms a row before
     this learns it: a row's own label is not in its own encoding, but for a correction, whose event was learned with the
@@ -125,11 +126,15 @@ class TargetMean(base.SupervisedTransformer, base.Transformer):
         if not count:
             return encoded
         mean = total / count
+        if not isfinite(mean):
+            return encoded
         for name, column in self._columns:
             found = category(x.get(name))
             if found is not None:
                 tally = self._tallies[name].get(found)
-                encoded[column] = mean if tally is None else self._blend(tally, mean)
+                value = mean if tally is None else self._blend(tally, mean)
+                if isfinite(value):
+                    encoded[column] = value
         return encoded
 
     def _blend(self, tally: _Tally, mean: float) -> float:

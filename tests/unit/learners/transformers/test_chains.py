@@ -15,7 +15,7 @@ from learners.base import EVENT, Problem
 from learners.conformance import CLASSES, FeatureKind, Workload, check, synthetic
 from learners.river import RiverLearner
 from learners.rows import Feature, Frame, Layout
-from learners.transformers import Clip, Fill, OneHot, TargetMean
+from learners.transformers import Calendar, Clip, Difference, Fill, Hash, Missing, OneHot, Ratio, TargetMean
 from stream.checkpoints.pickles import dumps, loads
 from stream.errors import ConfigError
 from stream.parts import build_learner
@@ -130,6 +130,36 @@ def test_a_checkpoint_brings_a_chain_back(name):
     scores_of(first, load, 0, half)
     second.load({chunk: loads(dumps(content)) for chunk, content in first.dump(-1)})
     assert scores_of(second, load, half, length) == scores_of(first, load, half, length)
+
+
+EXTREMES = (1.7e308, -1.7e308, 1e308, 5e-324, -5e-324, 0.0, -0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Ratio("a", ["b", "c"]),
+        lambda: Difference("a", ["b", "c"]),
+        lambda: Calendar("a", "Europe/Paris"),
+        lambda: Calendar("a", unit="s"),
+        lambda: OneHot(["a", "b"], min_count=2, columns_max=3),
+        lambda: Hash(["a", "b"], columns=2),
+        lambda: TargetMean(["a", "b"], weight=2.0),
+        lambda: TargetMean(["a", "b"], weight=0.0, half_life=0.5, categories_max=2),
+        lambda: Missing(["a", "d"]),
+        lambda: Fill(["a", "b", "c"]),
+        lambda: Clip(["a", "b", "c"], warm_up=5),
+        lambda: Clip(["a", "b", "c"], warm_up=5, window=7),
+    ],
+)
+def test_finite_numbers_give_finite_numbers(build):
+    """Whatever their size, and that of the labels: one infinity would make a linear model answer NaN for ever."""
+    transformer, generator = build(), np.random.default_rng(6)
+    for _ in range(2000):
+        values = generator.choice(EXTREMES, 4).tolist()
+        x = {name: value for name, value in zip("abc", values, strict=False) if generator.random() < 0.8}
+        _ = transformer.learn_one(x, values[3]) if transformer._supervised else transformer.learn_one(x)
+        assert all(np.isfinite(value) for value in transformer.transform_one(x).values())
 
 
 @pytest.mark.parametrize("name", [name for name in CHAINS if CHAINS[name][0] == "binary"])
