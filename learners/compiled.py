@@ -293,11 +293,6 @@ def _fold(
 @functools.cache
 def _compiled() -> Callable[..., Any]:
     """``_fold``, compiled; kept on disk where that is possible."""
-    import numba  # noqa: PLC0415 (a second; only who runs this learner pays it)
+    from learners.jit import compiled  # noqa: PLC0415 (a second; only who runs this learner pays it)
 
-    fold: Callable[..., Any]
-    try:
-        fold = numba.njit(cache=True, error_model="numpy")(_fold)  # no look for zero before each division
-    except RuntimeError:  # no place that may be written to
-        fold = numba.njit(error_model="numpy")(_fold)
-    return fold
+    return compiled(_fold)

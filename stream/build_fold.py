@@ -7,16 +7,20 @@ import platform
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from learners.aged import Aged
 from learners.base import Learner, Problem
 from learners.explanations.background import Background
+from learners.features.base import FeatureStage
 from learners.metrics.build import make as make_metrics
 from learners.metrics.coverage import Coverage
 from learners.rows import Layout
+from stream.build_features import build_features
 from stream.codec import EventDecoder, LabelDecoder
 from stream.config import Config, fold_config
 from stream.config_learners import members_of
+from stream.config_loading import nearest
 from stream.config_sections import DetectorSpec, FeatureSignal, FieldDelay
-from stream.config_specs import codec_specs
+from stream.config_specs import codec_specs, exempt_if
 from stream.config_values import Duration, EventCount
 from stream.errors import ConfigError
 from stream.parts import build_detector, build_learner
@@ -71,14 +75,16 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
     answers = lineage["answers"]
     assert isinstance(answers, dict)
     config = fold_config(answers)
-    if config.features:
-        raise ConfigError("features: windows are not available in this version", "leave `features:` out")
     specs = codec_specs(config)
     problem = specs.target.problem
     layout = Layout(specs.events.features)
     width = _width(config)
     learners = build_learners(config, problem, width, allow=allow)
     _check_layout(layout, learners)
+    _check_weights(config, learners)
+    log = lineage["log"]
+    features = build_features(config, layout, log if isinstance(log, dict) else {}) if config.features else ()
+    _check_signals(config, layout, features)
     threshold = config.predictions.threshold
     state = PipelineState(
         clock=Clock(config.time_jump_max.ms or ANY_JUMP),
@@ -91,6 +97,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
         },
         coverage=Coverage(),
         watches=tuple(_watch(spec, config, allow) for spec in config.detectors),
+        features=features,
         background=Background() if config.predictions.reasons else None,
     )
     return Fold(
@@ -133,6 +140,27 @@ def _check_layout(layout: Layout, learners: Mapping[str, Learner]) -> None:
             )
 
 
+def _check_signals(config: Config, layout: Layout, features: Sequence[FeatureStage]) -> None:
+    """Where features are computed, a detector may watch one of them (of others config.py has seen)."""
+    names = {*layout.names, *(name for stage in features for name in stage.names)}
+    for spec in config.detectors if features else ():
+        if isinstance(spec.signal, FeatureSignal) and (name := spec.signal.feature) not in names:
+            raise ConfigError(f"detector {spec.name}: there is no feature {name!r}{nearest(name, names)}")
+
+
+def _check_weights(config: Config, learners: Mapping[str, Learner]) -> None:
+    assume = config.labels.assume if config.labels is not None else None
+    if assume is None or assume.correction_weight == 1.0:
+        return
+    for name, learner in learners.items():
+        inner = learner.learner if isinstance(learner, Aged) else learner
+        if not getattr(inner, "takes_weight", True):
+            raise ConfigError(
+                f"learner {name} learns without weights, and `correction_weight` is {assume.correction_weight:g}",
+                "leave it out, or take a linear model, a Hoeffding tree or a bagging of them",
+            )
+
+
 def _classes(config: Config) -> Sequence[str]:
     return (config.labels.classes or ()) if config.labels is not None else ()
 
@@ -156,6 +184,8 @@ def _rules(config: Config) -> JoinRules:
         field_delays=isinstance(delay, FieldDelay),
         assume=None if assume is None else _assumed(config, assume.value),
         assume_after_ms=FOREVER if assume is None else assume.after.ms,
+        correction_weight=1.0 if assume is None else assume.correction_weight,
+        exempt=exempt_if(config),
         last_wins=labels.conflict == "last",
         park_ms=labels.park.ms,
         park_max=labels.park_max,
@@ -201,6 +231,10 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     labels = answers["labels"] or {}
     target = {"problem": answers["problem"], "classes": labels.get("classes"), "open": labels.get("new_classes")}
     rows = {"features": shape["features"], "keeps_rows": state.join.keeps_rows, **target}
+    if hidden := [one.name for one in state.join.layout.features or () if one.hidden]:
+        rows["hidden"] = hidden
+    if answers["features"]:
+        shape["computed"] = answers["features"]
     specifications: dict[str, object] = {"clock": None, "coverage": None, "join": rows}
     if state.join.rules.field_delays:  # each row says when it is due, which others' rows do not
         rows["delays"] = True
@@ -213,6 +247,9 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
         }  # fmt: skip
     for watch in state.watches:
         specifications[f"detector/{watch.name}"] = detectors[watch.name]
+    specs = [one for one in answers["features"] if "window" in one]
+    for stage, spec in zip([stage for stage in state.features if stage.codec], specs, strict=True):
+        specifications[f"features/{stage.name}"] = {"stage": spec, "events": {**shape, "computed": None}}
     if state.background is not None:
         specifications["background"] = {"events": shape}
     return specifications

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
+from stream.config_features import Features, plain
 from stream.config_learners import ages_of, members_of
 from stream.config_loading import Source, explain, nearest, read
 from stream.config_sections import (
@@ -30,7 +31,6 @@ from stream.config_sections import (
     DetectorSpec,
     Events,
     FeatureSignal,
-    FeatureStage,
     FieldDelay,
     Journal,
     Labels,
@@ -117,8 +117,8 @@ class Config(Section):
         default_factory=lambda data: f"./{data.get('name', 'pipeline')}-out",
         description="File pipelines: directory of predictions, alarms, rejects and journal. Default: `./<name>-out`.",
     )
-    features: Annotated[tuple[FeatureStage, ...], Field(strict=False)] = Field(
-        default=(), description="Computed features. Windows are not available in this version."
+    features: Features = Field(
+        default=(), description="Computed features, in this order: a later one may use an earlier."
     )
     learners: Annotated[dict[Text, LearnerSpec], Field(min_length=1)] = Field(
         description="Names of learners, each with a part, a chain (list) of parts, or `{factory: module:function}`. "
@@ -252,6 +252,17 @@ class Config(Section):
         listed = None if events.features is None else [feature.name for feature in events.features]
         if label is not None and label in (listed or ()):
             raise wrong(f"events.features: {label!r} is the label; a learner must not see it")
+        if self.features and listed is None:
+            raise wrong("features: computed ones need those of the events listed: `events: {features: [...]}`")
+        for stage in self.features:
+            window = stage.window
+            if window is None:
+                continue
+            if self.events.file is not None and events.time is None:
+                raise wrong("features: windows need the events' times: `events: {time: …}`")
+            for field in (window.of, *(one.field for one in window.by)):
+                if field is not None and field == label:
+                    raise wrong(f"features: {field!r} is the label, known later; windows of it are `of: {{label: }}`")
         hidden = {events.id, events.key, events.time and events.time.field, label, delay, *events.exclude}
         for spec in self.detectors:
             if not isinstance(spec.signal, FeatureSignal) or self.features:
@@ -302,9 +313,15 @@ class Config(Section):
         """
         dumped = self.model_dump(mode="json", include=set(_ANSWERS))
         answers = {name: dumped[name] for name in _ANSWERS}
+        answers["features"] = [plain(stage) for stage in answers["features"]]
         answers["predictions"] = {"threshold": self.predictions.threshold}
         if self.predictions.reasons:  # journals of before know no such setting
             answers["predictions"]["reasons"] = self.predictions.reasons
+        if (labels := answers["labels"]) is not None:  # as above
+            if labels["exclude_if"] is None:
+                del labels["exclude_if"]
+            if labels["assume"] is not None and labels["assume"]["correction_weight"] == 1.0:
+                del labels["assume"]["correction_weight"]
         for section in ("events", "labels"):
             if answers[section] is not None and (answers[section].pop("topic") or answers[section]["file"]):
                 answers[section] = {"topic": section, **answers[section]}

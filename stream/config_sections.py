@@ -36,7 +36,7 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _known_zone(name: str) -> str:
+def known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -52,7 +52,7 @@ Number: TypeAlias = Annotated[float, AfterValidator(finite)]
 Topic: TypeAlias = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-def _short(key: str) -> BeforeValidator:
+def short(key: str) -> BeforeValidator:
     """A section that may be written as the value of its main key."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
@@ -61,13 +61,13 @@ class TimeSpec(Section):
     """Where a record says its time. Short: `time: tx_datetime`."""
 
     field: Text = Field(description="Name of the field that holds the time: ISO 8601 text, or a number.")
-    zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+    zone: Annotated[str, AfterValidator(known_zone)] = Field(
         default="UTC", description="Time zone of texts that name none."
     )
     unit: Literal["s", "ms", "us"] = Field(default="ms", description="Unit of times that are numbers since 1970.")
 
 
-Time: TypeAlias = Annotated[TimeSpec, _short("field")]
+Time: TypeAlias = Annotated[TimeSpec, short("field")]
 
 
 class FeatureSpec(Section):
@@ -145,6 +145,18 @@ class Assume(Section):
 
     value: Class | float = Field(description="The label of an event for which none came.")
     after: Duration = Field(description="How long after the event silence counts as this label, in event time.")
+    correction_weight: Annotated[Number, Field(gt=0)] = Field(
+        default=1.0,
+        description="How much a label weighs that differs from what silence was taken for: it is learned on top of the "
+        "wrong one, which is not unlearned. Other than 1, every learner must take weights.",
+    )
+
+
+class ExcludeIf(Section):
+    """Of which events silence says nothing: a blocked payment never gets a label."""
+
+    field: Text = Field(description="A field of the event, a feature or not.")
+    equals: Class | float = Field(description="Its value: text, a number, true or false. An event without one does not match.")
 
 
 class FieldDelay(Section):
@@ -210,6 +222,11 @@ class Labels(Section):
     new_classes: bool = Field(default=False, description="Whether classes that are not listed are taken up.")
     classes_max: Count = Field(default=32, description="With `new_classes`: how many classes at most.")
     assume: Assume | None = Field(default=None, description="What silence means: `{value: false, after: 7d}`.")
+    exclude_if: ExcludeIf | None = Field(
+        default=None,
+        description="`{field: status, equals: blocked}`: such an event is scored and waits, and a label of its own is "
+        "learned, but its silence is not taken for `assume`.",
+    )
     wait: Duration = Field(
         default_factory=_wait,
         description="How long an event waits for its label, in event time. Default: 30d, or twice `assume: {after}` if "
@@ -257,6 +274,8 @@ class Labels(Section):
             raise wrong("`delay` is for `field`; records of labels say their own time")
         if self.field is not None and self.assume is not None:
             raise wrong("`assume` is for labels of their own; a label that rides in its event is not waited for")
+        if self.exclude_if is not None and self.assume is None:
+            raise wrong("`exclude_if` says of which events silence means nothing, so it needs `assume`")
         if self.field is not None and self.partitioning == "broadcast":
             raise wrong("`partitioning: broadcast` is for a labels topic")
         if self.assume is not None and self.wait < self.assume.after:
@@ -302,38 +321,6 @@ class Journal(Section):
     """Which records were applied, in which order."""
 
     topic: Topic = Field(default="", description="Where the journal is. Default: `<name>-journal`.")
-
-
-class LabelValue(Section):
-    """`{label: }`: the value of the label itself."""
-
-    label: None = Field(default=None, description="Nothing: the label's value is meant.")
-
-
-class Grouping(Section):
-    """What a window is kept per. Short: `by: customer_id`."""
-
-    field: Text = Field(description="Field whose values each have a window.")
-
-
-class Window(Section):
-    """Aggregates over the past of a key."""
-
-    by: Annotated[Grouping, _short("field")] = Field(description="Field whose values each have a window.")
-    of: Text | LabelValue = Field(description="The feature that is aggregated, or `{label: }`.")
-    compute: Annotated[
-        tuple[Literal["count", "sum", "mean", "std", "min", "max"], ...], Field(strict=False, min_length=1)
-    ] = Field(description="Which aggregates.")
-    over: Annotated[tuple[Duration, ...], Field(strict=False, min_length=1)] = Field(
-        description="Lengths of the windows."
-    )
-    partial: bool = Field(default=False, description="Accept that a task sees only its own part of a key.")
-
-
-class FeatureStage(Section):
-    """A computed feature."""
-
-    window: Window = Field(description="Aggregates over the past of a key. Not available in this version.")
 
 
 class FeatureSignal(Section):

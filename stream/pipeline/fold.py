@@ -8,6 +8,7 @@ from stream.codec import EventDecoder, Events, LabelDecoder, Labels
 from stream.pipeline.batch import Batch, RawBatch
 from stream.pipeline.state import Part, PipelineState, Plan
 from stream.pipeline.step import StageName, Witness, step
+from stream.pipeline.waiting import Columns
 from stream.records import Input, Outputs, Records, Skip
 
 Build: TypeAlias = Callable[[dict[str, object], Sequence[Input]], "Fold"]
@@ -106,7 +107,7 @@ class Fold:
         roles, had_roles = self.state.roles, former.state.roles
         kept = {name for name in self.state.learners if f"learner/{name}" not in anew}
         if "join" not in anew:
-            join.suit(_widths(former.state), _widths(self.state))
+            join.suit(_columns(former.state), _columns(self.state))
         elif kept:
             join.know(classes)  # the learners do
         roles.frozen = {name: why for name, why in had_roles.frozen.items() if name in kept}
@@ -132,5 +133,8 @@ def _add(said: Outputs, outputs: Outputs) -> None:
             said[name] = out
 
 
-def _widths(state: PipelineState) -> dict[str, int]:
-    return {name: len(learner.outputs) for name, learner in state.learners.items()}
+def _columns(state: PipelineState) -> Columns:
+    return Columns(
+        {name: len(learner.outputs) for name, learner in state.learners.items()},
+        {name: 1 for stage in state.features for name in stage.names},
+    )

@@ -9,6 +9,7 @@ A row's life::
     WAITING ──label──▶ LABELLED ──the same again──▶ counted;  ──another──▶ conflict (first wins, or the last is learned)
        │ └─silence─▶ ASSUMED ──a label that differs──▶ LABELLED, learned again
        └──wait is over──▶ EXPIRED ──label──▶ reject label_late
+    EXEMPT ──label──▶ LABELLED: it waits as well, but of it silence says nothing
     after ``wait`` its features are dropped, after ``wait + park`` its id
 """
 
@@ -26,10 +27,10 @@ from stream.pipeline.due import Due
 from stream.pipeline.parking import IncomingLabel, Parking
 from stream.pipeline.rules import JoinRules
 from stream.pipeline.runs import arrange_delayed, plain_times
-from stream.pipeline.waiting import WaitingRows
+from stream.pipeline.waiting import Columns, WaitingRows
 from stream.records import Records, Reject
 
-WAITING, ASSUMED, LABELLED, EXPIRED = range(4)
+WAITING, ASSUMED, LABELLED, EXPIRED, EXEMPT = range(5)
 
 
 def _too_many(value: object) -> Reject:
@@ -64,6 +65,7 @@ class Join:
         self._expire = self._forget = 0  # the next row number for each
         self._wake_ms = NEVER
         self._parking = Parking(rules.park_ms, rules.park_max)
+        self._exempt = None if rules.exempt is None else layout.test(*rules.exempt)
 
     @property
     def waiting(self) -> int:
@@ -131,7 +133,7 @@ class Join:
     def _events(self, draft: Draft, events: Events, start: int, stop: int, position: int, clock: Clock) -> None:
         ids, times, labels, delays = events.ids, events.times_ms, events.labels, events.delays_ms
         known, rows, immediate = self._known, self._rows, not self.keeps_rows
-        waiting_max, after_events = self.rules.waiting_max, self._due.after_events
+        waiting_max, after_events, exempt = self.rules.waiting_max, self._due.after_events, self._exempt
         now = clock.stream_time_ms
         for index in range(start, stop):
             cause = position + index - start
@@ -157,7 +159,11 @@ class Join:
             if after_events is not None and rows.next - self._due.next >= after_events:
                 self._release_counted(draft, now, cause, clock)
             at_once = immediate and target == target  # noqa: PLR0124 - not NaN
-            number = known[event] = rows.append(event, time_ms, now, LABELLED if at_once else WAITING, target)
+            status = LABELLED if at_once else WAITING
+            if exempt is not None and exempt(events.rows[index]):
+                status = EXEMPT
+                clock.counts["events_exempt"] += 1
+            number = known[event] = rows.append(event, time_ms, now, status, target)
             draft.event(now, cause)
             draft.accepted.append(index)
             if delays is not None:
@@ -197,17 +203,17 @@ class Join:
         status, truth = self._rows.marked(number)
         if status == EXPIRED:
             clock.counts["labels_late"] += 1
-            self._refuse(draft, label, cause, Reject("label_late", "join", f"event {label.id} no longer waits"))
+            draft.refuse(label, cause, Reject("label_late", "join", f"event {label.id} no longer waits"))
             return
         kept = status == LABELLED and not (self.rules.last_wins and number >= self._expire and self.keeps_rows)
         if kept and not self._is(label.value, truth):
             clock.counts["labels_conflicting"] += 1
             error = f"event {label.id} has label {self._told(truth)}, this says {self._told(label.value)}"
-            self._refuse(draft, label, cause, Reject("label_conflict", "join", error))
+            draft.refuse(label, cause, Reject("label_conflict", "join", error))
             return
         target = self._target(draft, label.value, clock, known_to=len(draft.accepted))
         if target != target:  # noqa: PLR0124 - NaN
-            self._refuse(draft, label, cause, _too_many(label.value))
+            draft.refuse(label, cause, _too_many(label.value))
             return
         if status != LABELLED:
             draft.ages_ms.append(now - self._rows.time_ms(number))
@@ -216,9 +222,11 @@ class Join:
             self._rows.mark(number, LABELLED, target)
             return
         if status == LABELLED:
+            clock.counts["labels_replaced"] += 1
             self._replaced(draft, label, truth, target, cause)
-        if status != WAITING:
-            clock.counts["labels_corrected" if status == ASSUMED else "labels_replaced"] += 1
+        elif status == ASSUMED:
+            clock.counts["labels_corrected"] += 1
+            draft.weights[len(draft.op)] = self.rules.correction_weight
         self._rows.mark(number, LABELLED, target)
         draft.origin[len(draft.op)] = label
         draft.label(self._row(draft, number), now, cause, target, UNKNOWN if status == WAITING else truth)
@@ -294,8 +302,8 @@ class Join:
 
     def _end_wait(self, clock: Clock, count: str) -> None:
         status, truth = self._rows.marked(self._expire)
-        if status in (WAITING, ASSUMED):
-            if status == WAITING:
+        if status in (WAITING, ASSUMED, EXEMPT):
+            if status != ASSUMED:
                 clock.counts[count] += 1
             self._rows.mark(self._expire, EXPIRED, truth)
         self._expire += 1
@@ -334,7 +342,7 @@ class Join:
             clock.counts["labels_unmatched"] += 1
             return
         clock.counts["labels_orphaned"] += 1
-        self._refuse(draft, label, cause, Reject("label_orphan", "join", f"no event {label.id} came"))
+        draft.refuse(label, cause, Reject("label_orphan", "join", f"no event {label.id} came"))
 
     def _replaced(self, draft: Draft, label: IncomingLabel, former: float, now: float, cause: int) -> None:
         """The label that the last one replaces. Its record is no longer at hand, so the reject has no body and the place
@@ -350,23 +358,13 @@ class Join:
             return repr(target if isinstance(target, str) else self.classes[int(target)])
         return str(bool(target)).lower() if self.rules.truths else repr(target)
 
-    def _refuse(self, draft: Draft, label: IncomingLabel, cause: int, why: Reject) -> None:
-        draft.refusals.append(
-            Refusal(cause, label.input, label.offset, label.timestamp_ms, label.key, label.record, why)
-        )
-
     def _refuse_or_count(
         self, draft: Draft, which: int, records: Records, index: int, why: Reject | None, cause: int, clock: Clock
     ) -> None:
         if why is None:
             clock.counts["tombstones"] += 1
             return
-        draft.refusals.append(
-            Refusal(
-                cause, which, records.offsets[index], records.timestamps_ms[index], records.keys[index],
-                records.values[index], why,
-            )
-        )  # fmt: skip
+        draft.refuse_record(which, records, index, cause, why)
 
     # --- rows -------------------------------------------------------------------------------------------------
 
@@ -410,15 +408,9 @@ class Join:
         self._rows.drop_before(self._expire, self._forget)
         self._rows.stamp(records)
 
-    def suit(self, former: Mapping[str, int], widths: Mapping[str, int]) -> None:
-        """After ``load`` of a state that had other rules or learners: what waits goes on under these.
-
-        Parameters
-        ----------
-        former, widths : mapping of str to int
-            See ``WaitingRows.rescore``.
-        """
-        self._rows.rescore(former, widths)
+    def suit(self, former: Columns, columns: Columns) -> None:
+        """After ``load`` of a state that had other rules, learners or features: what waits goes on under these."""
+        self._rows.suit(former, columns)
         self._due.begin_at(self._expire)  # without a delay or an assumption nothing moved it
         self._wake_ms = NEVER  # other rules, other times: look at the next event
 

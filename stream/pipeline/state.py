@@ -111,8 +111,9 @@ class PipelineState:
         yield "roles", self.roles
         yield "coverage", self.coverage
         yield "join", self.join
-        for number, stage in enumerate(self.features):
-            yield f"features/{number}", stage
+        for stage in self.features:
+            if stage.codec:
+                yield f"features/{stage.name}", stage
         for name, learner in self.learners.items():
             yield f"learner/{name}", learner
         for name, metrics in self.metrics.items():

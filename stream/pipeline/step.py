@@ -82,6 +82,8 @@ def step(
     yield "encode"
     keep_background(state, arranged)
     state.clock.records += sum(batch.order[1::2])
+    for stage in state.features:
+        stage.stamp(state.clock.records)
     state.clock.follow([batch.events.times_ms, *(labels.times_ms for labels in batch.labels)])
     own = np.concatenate([scores[name][: arranged.events] for name in state.learners], axis=1)
     state.join.keep(arranged, batch.events, own, computed, state.clock.records)

@@ -61,18 +61,11 @@ class Block:
             self._computed = [np.concatenate(self._computed)]
         return self._scores[0], self._computed[0]
 
-    def rescore(self, former: Mapping[str, int], widths: Mapping[str, int]) -> None:
-        """Lay out the scores for other learners; see ``WaitingRows.rescore``."""
-        old, _ = self.numbers()
-        new = np.full((len(old), sum(widths.values())), np.nan)
-        starts = dict(zip(former, accumulate(former.values(), initial=0), strict=False))
-        column = 0
-        for name, width in widths.items():
-            if name in former:
-                both = min(width, former[name])
-                new[:, column : column + both] = old[:, starts[name] : starts[name] + both]
-            column += width
-        self._scores = [new]
+    def suit(self, former: "Columns", columns: "Columns") -> None:
+        """Lay out the numbers for others; see ``WaitingRows.suit``."""
+        scores, computed = self.numbers()
+        self._scores = [_laid_out(scores, former.scores, columns.scores)]
+        self._computed = [_laid_out(computed, former.computed, columns.computed)]
 
     def take(self, indices: list[int]) -> list[Row]:
         return [self._rows[index] for index in indices] if self._packed is None else self._packed.take(indices)
@@ -93,6 +86,26 @@ class Block:
         block._scores, block._computed = [told["scores"]], [told["computed"]]
         block.stamp = 0
         return block
+
+
+class Columns(NamedTuple):
+    """What rows are kept with: learners, and feature stages, in their order, and how many columns each has."""
+
+    scores: Mapping[str, int]
+    computed: Mapping[str, int]
+
+
+def _laid_out(old: NDArray[np.float64], former: Mapping[str, int], widths: Mapping[str, int]) -> NDArray[np.float64]:
+    """Columns by name in another order; NaN where there were none."""
+    new = np.full((len(old), sum(widths.values())), np.nan)
+    starts = dict(zip(former, accumulate(former.values(), initial=0), strict=False))
+    column = 0
+    for name, width in widths.items():
+        if name in former:
+            both = min(width, former[name])
+            new[:, column : column + both] = old[:, starts[name] : starts[name] + both]
+        column += width
+    return new
 
 
 class WaitingRows:
@@ -199,16 +212,13 @@ class WaitingRows:
             self._kept += stop - done
             done = stop
 
-    def rescore(self, former: Mapping[str, int], widths: Mapping[str, int]) -> None:
-        """The learners are others from here on: each row keeps what it was scored with by those that stay.
+    def suit(self, former: Columns, columns: Columns) -> None:
+        """Learners and features are others from here on: each row keeps what it was scored with of those that stay.
 
-        Parameters
-        ----------
-        former, widths : mapping of str to int
-            Learners in their order, and how many columns of scores each has. A new one's scores are NaN.
+        What is new is NaN.
         """
         for block in self._blocks.values():
-            block.rescore(former, widths)
+            block.suit(former, columns)
 
     def take(self, numbers: list[int]) -> Taken:
         """Rows whose features are still kept."""

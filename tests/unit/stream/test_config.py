@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from stream.config import Config, fold_config, load
-from stream.config_sections import FeatureSignal, LabelValue
+from stream.config_features import LabelValue
+from stream.config_sections import FeatureSignal
 from stream.errors import ConfigError
 
 DESIGN = """

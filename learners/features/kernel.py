@@ -1,0 +1,143 @@
+"""The compiled fold of windows: operations in the order of the log, entries that come and go, and how they are stored.
+
+One function a batch; keyed.py, ring.py and tiles.py are what it calls. What the numbers mean is in windows.py.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.base import EVENT
+from learners.features import keyed, ring, tiles
+from learners.features.keyed import BASE, CURRENT, NOBODY, Columns
+from learners.jit import compiled
+
+FIELDS, ARRIVALS, OWN_TIMES = range(3)
+"""What is counted: fields of events, labels when they come, labels at their events' times."""
+
+
+@compiled
+def fold(
+    c: Columns, settings: Any, spans: NDArray[np.int64], widths: NDArray[np.int64], firsts: NDArray[np.int64],
+    computes: NDArray[np.int64], start: int, op: NDArray[np.uint8], rows: NDArray[np.int32], now_ms: NDArray[np.int64],
+    target: NDArray[np.float64], previous: NDArray[np.float64], times_ms: NDArray[np.int64], slots: NDArray[np.int64],
+    values: NDArray[np.float64], out: NDArray[np.float64],
+) -> int:  # fmt: skip
+    """Fold operations from ``start`` on. How many are done: fewer than there are when there is no room for the next."""
+    kind, lag, late, horizon, present, tiled, summed, newest = settings
+    for at in range(start, op.size):
+        if c.places[CURRENT] - c.places[BASE] + keyed.GENERATIONS_AHEAD >= c.made.size:
+            return at
+        row, now = rows[at], now_ms[at]
+        slot, own = slots[row], min(times_ms[row], now)
+        keyed.expire(c, now, horizon)
+        if slot == NOBODY or (op[at] == EVENT and kind != FIELDS and c.generation[slot] == NOBODY):
+            continue
+        if not tiled and ring.lacks_room(c, slot):
+            return at
+        keyed.touch(c, slot, now, horizon)
+        seen = own - lag if op[at] == EVENT else now - lag - late
+        if not tiled and seen >= c.cursor_ms[slot]:
+            ring.advance(c, slot, seen, spans, summed)
+            ring.forget(c, slot, now - horizon)
+        if op[at] == EVENT:
+            adds = kind == FIELDS and not np.isnan(values[row]) and own > now - horizon
+            if tiled:
+                if newest:
+                    tiles.read_newest_tile(c, slot, seen, spans, computes, out[row])
+                if adds and present:
+                    tiles.put(c, slot, own, values[row], widths, firsts, 1.0)
+                tiles.read_tiles(c, slot, seen, spans, widths, firsts, computes, out[row])
+                if adds and not present:
+                    tiles.put(c, slot, own, values[row], widths, firsts, 1.0)
+            else:
+                if newest:
+                    ring.read_newest(c, slot, seen, spans, computes, out[row])
+                if adds and present:
+                    ring.insert(c, slot, own, values[row], own, spans, summed)
+                ring.read(c, slot, seen, spans, computes, summed, out[row])
+                if adds and not present:
+                    ring.insert(c, slot, own, values[row], own, spans, summed)
+            continue
+        when = now if kind == ARRIVALS else own
+        corrects = not np.isnan(previous[at])
+        if tiled:
+            if corrects and kind == ARRIVALS:
+                tiles.correct(c, slot, when, target[at], previous[at], widths, firsts)
+                continue
+            if corrects:
+                tiles.put(c, slot, when, previous[at], widths, firsts, -1.0)
+            tiles.put(c, slot, when, target[at], widths, firsts, 1.0)
+        else:
+            if corrects:
+                ring.take_back(c, slot, own, previous[at], spans, summed)
+            if when > now - horizon:
+                ring.insert(c, slot, when, target[at], own, spans, summed)
+    return op.size
+
+
+@compiled
+def slots_in(c: Columns, at: int) -> NDArray[np.int64]:
+    """A generation's, in order."""
+    found = np.empty(c.live[at], np.int64)
+    slot = c.first[at]
+    for place in range(found.size):
+        found[place] = slot
+        slot = c.after[slot]
+    return found
+
+
+@compiled
+def entries(c: Columns, slots: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """All entries of the slots, one after the other."""
+    count = 0
+    for slot in slots:
+        count += c.size[slot]
+    times, values = np.empty(count, np.int64), np.empty(count, np.float64)
+    own = np.empty(count if c.own_ms.size else 0, np.int64)
+    place = 0
+    for slot in slots:
+        for entry in range(c.size[slot]):
+            at = ring.cell(c, slot, entry)
+            times[place], values[place] = c.time_ms[at], c.value[at]
+            if own.size:
+                own[place] = c.own_ms[at]
+            place += 1
+    return times, values, own
+
+
+@compiled
+def restore_entries(
+    c: Columns, slots: NDArray[np.int64], begins: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.float64],
+    own: NDArray[np.int64],
+) -> None:  # fmt: skip
+    for place in range(slots.size):
+        slot, cells = slots[place], ring.CELLS_MIN
+        if not c.size[slot]:
+            continue
+        while cells < c.size[slot]:
+            cells *= 2
+        c.start[slot], c.capacity[slot], c.head[slot] = keyed.hold(c, cells), cells, 0
+        for entry in range(c.size[slot]):
+            at = c.start[slot] + entry
+            c.time_ms[at], c.value[at] = times[begins[place] + entry], values[begins[place] + entry]
+            if own.size:
+                c.own_ms[at] = own[begins[place] + entry]
+
+
+@compiled
+def restore_order(c: Columns, at: int, slots: NDArray[np.int64], positions: NDArray[np.int32]) -> None:
+    last = NOBODY
+    for place in range(slots.size):
+        slot = slots[place]
+        c.generation[slot], c.position[slot] = at + c.places[BASE], positions[place]
+        c.before[slot], c.after[slot] = last, NOBODY
+        if last == NOBODY:
+            c.first[at] = slot
+        else:
+            c.after[last] = slot
+        last = slot
+    c.last[at] = last
+    c.live[at] = slots.size
+    c.places[keyed.ALIVE] += slots.size

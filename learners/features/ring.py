@@ -1,0 +1,277 @@
+"""Every entry of the spans that are asked for, in the order of time: windows that are exact.
+
+A key's entries stand in a ring that doubles when it is full. Of each span an index says where it begins; sums move with
+it, kept as unevaluated sums of two numbers (Dekker, 1971; error-free transformations after Knuth), so that what has left
+leaves nothing behind: a sum of squares minus a squared sum is right to the last digits. Counts, sums, means and deviations
+cost the same however many entries there are; ``min``, ``max`` and ``distinct`` look at each entry of the span.
+"""
+
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.features.keyed import Columns, can_hold, hold, release
+from learners.jit import compiled
+
+CELLS_MIN = 4
+HUGE = 2.0**40
+COUNT, SUM, MEAN, STD, MIN, MAX, LAST, TIME_SINCE, DISTINCT = range(9)
+
+
+@compiled
+def cell(c: Columns, slot: int, entry: int) -> int:
+    """Where an entry stands in the pool."""
+    return int(c.start[slot] + ((c.head[slot] + entry) & (c.capacity[slot] - 1)))
+
+
+@compiled
+def _add(sums: NDArray[np.float64], at: int, value: float, below: float) -> None:
+    """``sums[at] + sums[at + 1] += value + below``."""
+    high = sums[at] + value
+    part = high - sums[at]
+    low = sums[at + 1] + ((sums[at] - (high - part)) + (value - part)) + below
+    sums[at] = high + low
+    sums[at + 1] = low - (sums[at] - high)
+
+
+@compiled
+def _product(a: float, b: float) -> tuple[float, float]:
+    """``a * b`` as two numbers (Veltkamp's split, Dekker's product)."""
+    product = a * b
+    split = a * 134217729.0
+    a_high = split - (split - a)
+    split = b * 134217729.0
+    b_high = split - (split - b)
+    a_low, b_low = a - a_high, b - b_high
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+@compiled
+def count_in(sums: NDArray[np.float64], value: float, sign: float) -> None:
+    """Add a value (``sign`` 1) or take it away (-1)."""
+    square, below = _product(value, value)
+    _add(sums, 0, sign * value, 0.0)
+    _add(sums, 2, sign * square, sign * below)
+
+
+@compiled
+def _count_out(c: Columns, slot: int, span: int, value: float) -> None:
+    """A value has left a span. One that was huge beside what stays leaves its rounding: then what stays is summed anew."""
+    sums = c.sums[slot, span]
+    count_in(sums, value, -1.0)
+    if value * value > HUGE * sums[2]:
+        sums[:] = 0.0
+        for entry in range(c.low[slot, span], c.high[slot]):
+            count_in(sums, c.value[cell(c, slot, entry)], 1.0)
+
+
+@compiled
+def deviation(sums: NDArray[np.float64], count: int) -> float:
+    """Of a sample: ``sqrt((sum of squares - sum² / n) / (n - 1))``."""
+    if count < 2:
+        return np.nan
+    high, low = _product(sums[0], sums[0])
+    low += 2.0 * sums[0] * sums[1]
+    quotient = high / count
+    back, rest = _product(quotient, float(count))
+    low = ((high - back) - rest + low) / count
+    return sqrt(max((sums[2] - quotient) + (sums[3] - low), 0.0) / (count - 1))
+
+
+@compiled
+def advance(c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], summed: bool) -> None:
+    """Let windows end at a time that is not before the cursor."""
+    c.cursor_ms[slot] = time_ms
+    while c.high[slot] < c.size[slot]:
+        at = cell(c, slot, c.high[slot])
+        if c.time_ms[at] > time_ms:
+            break
+        c.high[slot] += 1
+        if summed:
+            for span in range(spans.size):
+                count_in(c.sums[slot, span], c.value[at], 1.0)
+    for span in range(spans.size):
+        limit = time_ms - spans[span]
+        while c.low[slot, span] < c.high[slot]:
+            at = cell(c, slot, c.low[slot, span])
+            if c.time_ms[at] > limit:
+                break
+            c.low[slot, span] += 1
+            if summed:
+                _count_out(c, slot, span, c.value[at])
+
+
+@compiled
+def forget(c: Columns, slot: int, before_ms: int) -> None:
+    """Let go entries that have left every span and are not after a time."""
+    while c.size[slot] and c.time_ms[c.start[slot] + c.head[slot]] <= before_ms and c.low[slot].min() > 0:
+        c.head[slot] = (c.head[slot] + 1) & (c.capacity[slot] - 1)
+        c.size[slot] -= 1
+        c.high[slot] -= 1
+        c.low[slot] -= 1
+
+
+@compiled
+def lacks_room(c: Columns, slot: int) -> bool:
+    """Whether the pool must grow before one more entry can come."""
+    return c.size[slot] == c.capacity[slot] and not can_hold(c, max(2 * c.capacity[slot], CELLS_MIN))
+
+
+@compiled
+def insert(
+    c: Columns, slot: int, time_ms: int, value: float, own_ms: int, spans: NDArray[np.int64], summed: bool
+) -> None:
+    """One more entry, behind those of its time. ``lacks_room`` has said no."""
+    if c.size[slot] == c.capacity[slot]:
+        cells = max(2 * c.capacity[slot], CELLS_MIN)
+        start = hold(c, cells)
+        for entry in range(c.size[slot]):
+            at = cell(c, slot, entry)
+            c.time_ms[start + entry], c.value[start + entry] = c.time_ms[at], c.value[at]
+            if c.own_ms.size:
+                c.own_ms[start + entry] = c.own_ms[at]
+        if c.capacity[slot]:
+            release(c, c.start[slot], c.capacity[slot])
+        c.start[slot], c.capacity[slot], c.head[slot] = start, cells, 0
+    entry = c.size[slot]
+    c.size[slot] += 1
+    while entry > 0:
+        below = cell(c, slot, entry - 1)
+        if c.time_ms[below] <= time_ms:
+            break
+        at = cell(c, slot, entry)
+        c.time_ms[at], c.value[at] = c.time_ms[below], c.value[below]
+        if c.own_ms.size:
+            c.own_ms[at] = c.own_ms[below]
+        entry -= 1
+    at = cell(c, slot, entry)
+    c.time_ms[at], c.value[at] = time_ms, value
+    if c.own_ms.size:
+        c.own_ms[at] = own_ms
+    if time_ms <= c.cursor_ms[slot]:
+        c.high[slot] += 1
+        for span in range(spans.size):
+            if time_ms <= c.cursor_ms[slot] - spans[span]:
+                c.low[slot, span] += 1
+            elif summed:
+                count_in(c.sums[slot, span], value, 1.0)
+
+
+@compiled
+def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[np.int64], summed: bool) -> None:
+    """Remove the newest entry of an event's own time and value, if it is still there."""
+    entry = c.size[slot] - 1
+    while entry >= 0:
+        at = cell(c, slot, entry)
+        stands = c.own_ms[at] if c.own_ms.size else c.time_ms[at]
+        if stands == own_ms and c.value[at] == value:
+            break
+        entry -= 1
+    if entry < 0:
+        return
+    c.size[slot] -= 1
+    for later in range(entry, c.size[slot]):
+        at, above = cell(c, slot, later), cell(c, slot, later + 1)
+        c.time_ms[at], c.value[at] = c.time_ms[above], c.value[above]
+        if c.own_ms.size:
+            c.own_ms[at] = c.own_ms[above]
+    if entry < c.high[slot]:
+        c.high[slot] -= 1
+        for span in range(spans.size):
+            if entry < c.low[slot, span]:
+                c.low[slot, span] -= 1
+            elif summed:
+                _count_out(c, slot, span, value)
+
+
+@compiled
+def behind(c: Columns, slot: int, time_ms: int) -> int:
+    """The first entry after a time."""
+    low, high = 0, c.size[slot]
+    while low < high:
+        middle = (low + high) // 2
+        if c.time_ms[cell(c, slot, middle)] <= time_ms:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _distinct(c: Columns, slot: int, start: int, stop: int) -> int:
+    cells = 4
+    while cells < 2 * (stop - start):
+        cells *= 2
+    table = np.empty(cells, np.float64)
+    taken = np.zeros(cells, np.bool_)
+    count = 0
+    for entry in range(start, stop):
+        value = c.value[cell(c, slot, entry)] + 0.0  # there is one zero
+        at = hash(value) & (cells - 1)
+        while taken[at] and table[at] != value:
+            at = (at + 1) & (cells - 1)
+        if not taken[at]:
+            taken[at], table[at] = True, value
+            count += 1
+    return count
+
+
+@compiled
+def read(
+    c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64], summed: bool,
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Windows that end at a time, into ``out`` ``(spans, computes)``; ``last`` and ``time_since`` are not touched.
+
+    From the indices where the time is the cursor's; a time before it is looked up.
+    """
+    is_now = time_ms == c.cursor_ms[slot]
+    stop = c.high[slot] if is_now else behind(c, slot, time_ms)
+    own = np.zeros(4)
+    for span in range(spans.size):
+        start = c.low[slot, span] if is_now else behind(c, slot, time_ms - spans[span])
+        count = stop - start
+        if summed:
+            if is_now:
+                own[:] = c.sums[slot, span]
+            else:
+                own[:] = 0.0
+                for entry in range(start, stop):
+                    count_in(own, c.value[cell(c, slot, entry)], 1.0)
+        for place in range(computes.size):
+            what = computes[place]
+            if what == COUNT:
+                out[span, place] = count
+            elif what == SUM:
+                out[span, place] = own[0] if count else 0.0
+            elif what == MEAN:
+                out[span, place] = own[0] / count if count else np.nan
+            elif what == STD:
+                out[span, place] = deviation(own, count)
+            elif what == DISTINCT:
+                out[span, place] = _distinct(c, slot, start, stop)
+            elif what in (MIN, MAX):
+                found = np.nan
+                for entry in range(start, stop):
+                    value = c.value[cell(c, slot, entry)]
+                    if entry == start or (value < found if what == MIN else value > found):
+                        found = value
+                out[span, place] = found
+
+
+@compiled
+def read_newest(
+    c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64],
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """``last`` and ``time_since`` (seconds) of the newest entry that is not after a time, where it is within the span."""
+    entry = behind(c, slot, time_ms) - 1
+    at = cell(c, slot, entry) if entry >= 0 else 0
+    for span in range(spans.size):
+        there = entry >= 0 and c.time_ms[at] > time_ms - spans[span]
+        for place in range(computes.size):
+            if computes[place] == LAST:
+                out[span, place] = c.value[at] if there else np.nan
+            elif computes[place] == TIME_SINCE:
+                out[span, place] = (time_ms - c.time_ms[at]) / 1000.0 if there else np.nan

@@ -1,0 +1,356 @@
+"""Aggregates over the past of a key: count, sum, mean and more of a field or of labels, over sliding spans of event time.
+
+An event at time ``t`` sees the entries of its key in ``(t - lag - span, t - lag]`` that came before it in the log; with
+``present`` itself, too. ``t`` is the event's own time, or stream time where that is less. An event that comes late is
+counted in its place in time, and sees what is still there: entries are kept for the longest span, the lag and ``late``.
+Labels count from the moment at which they came, or with ``lag`` at their event's own time; one that corrects another takes
+its place. Of keys the state is compact and expires by stream time (keyed.py); exact windows keep every entry (ring.py),
+windows in tiles a bounded number of aggregates (tiles.py). The fold is compiled (kernel.py); read that next.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.base import EVENT, LABEL, Program, Rows
+from learners.features import kernel, keyed, ring
+from learners.features.kernel import ARRIVALS, FIELDS, OWN_TIMES
+from learners.features.keyed import BASE, CURRENT, DROPPED, FIRST, NEVER, NOBODY, TOP, Columns
+
+Compute: TypeAlias = Literal["count", "sum", "mean", "std", "min", "max", "last", "time_since", "distinct"]
+COMPUTES: tuple[Compute, ...] = ("count", "sum", "mean", "std", "min", "max", "last", "time_since", "distinct")
+"""In the order of their numbers in ring.py."""
+_NEWEST = {"last", "time_since"}
+_SUMMED = {"sum", "mean", "std"}
+_EMPTY = {"count": 0.0, "sum": 0.0, "distinct": 0.0}
+_SLOTS, _CELLS = 256, 2048
+_SLOT_COLUMNS = ("touched_ms", "size", "cursor_ms", "high", "low", "sums", "tile", "tiles", "newest")
+
+
+class Windows:
+    """A feature stage (``learners.features.base.FeatureStage``).
+
+    Parameters
+    ----------
+    by : sequence of str
+        The fields that make the key. An event without one of them sees nothing: all features are missing.
+    of : str or None
+        The field that is aggregated, None for the label, empty for the events themselves. Entries without it are not counted.
+    compute : sequence of str
+        Of ``COMPUTES``. ``std`` is of a sample; ``last`` and ``time_since`` (seconds) never see the present event.
+    over_ms : mapping of str to int
+        Spans: what each is called in the features' names, and its length in milliseconds.
+    lag_ms : int, optional
+        Of labels: counted at their events' own times, in windows that end so long before the present.
+    late_ms : int
+        How late an event may come and still see its spans whole.
+    present : bool
+        Whether an event's own value counts in what it sees.
+    tiles : int, optional
+        Keep aggregates of so many parts of each span, not entries: a window then misses up to one part at its older end.
+    text : bool
+        Whether the field is text: then only ``count`` and ``distinct``. Texts are told apart by 53 bits of their hash.
+    name : str, optional
+        In place of what is aggregated in the features' names.
+
+    Raises
+    ------
+    ValueError
+        Computes, spans and the rest do not fit one another.
+    """
+
+    codec = "pickle"
+
+    def __init__(
+        self, by: Sequence[str], of: str | None, compute: Sequence[Compute], over_ms: Mapping[str, int], *,
+        lag_ms: int | None = None, late_ms: int = 0, present: bool = True, tiles: int | None = None, text: bool = False,
+        name: str | None = None,
+    ) -> None:  # fmt: skip
+        _check(of, compute, over_ms, lag_ms, tiles, text=text)
+        self.by, self.of, self.compute = tuple(by), of, tuple(compute)
+        what = name or ("label" if of is None else of or "events")
+        self.name = f"{what}_by_{'_'.join(by)}"
+        self.names = tuple(f"{what}_{one}_{span}_by_{'_'.join(by)}" for span in over_ms for one in compute)
+        self._text = text
+        self._spans = np.array(list(over_ms.values()), np.int64)
+        self._computes = np.array([COMPUTES.index(what) for what in compute], np.int64)
+        kind = FIELDS if of is not None else ARRIVALS if lag_ms is None else OWN_TIMES
+        lag = lag_ms or 0
+        self._horizon_ms = int(self._spans.max()) + lag + late_ms
+        parts = tiles or 1
+        self._widths = np.maximum(self._spans // parts, 1)
+        cells = [int(parts + -(-(lag + late_ms) // width) + 1) for width in self._widths.tolist()] if tiles else []
+        self._firsts = np.cumsum([0, *cells])
+        summed, newest = bool(_SUMMED & set(compute)), bool(_NEWEST & set(compute))
+        self._settings = (kind, lag, late_ms, self._horizon_ms, present, tiles is not None, summed, newest)
+        self._empty = np.array([_EMPTY.get(what, np.nan) for what in compute])
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is known."""
+        self._slots: dict[str, int] = {}
+        self._keys: list[str] = []
+        self._free: list[int] = []
+        self._stamps: dict[int, int] = {}
+        self._stamped = 0
+        self._columns = self._no_columns()
+
+    def _no_columns(self) -> Columns:
+        kind, _, _, _, _, tiled, summed, _ = self._settings
+        spans, slots, cells = len(self._spans), 0 if tiled else _SLOTS, 0 if tiled else _CELLS
+        tiled_slots = _SLOTS if tiled else 0
+        generations = keyed.GENERATIONS_AHEAD + 64
+
+        def integers(size: int, fill: int = 0) -> NDArray[np.int64]:
+            return np.full(size, fill, np.int64)
+
+        def small(size: int, fill: int = 0) -> NDArray[np.int32]:
+            return np.full(size, fill, np.int32)
+
+        columns = Columns(
+            generation=integers(_SLOTS, NOBODY), position=small(_SLOTS), after=small(_SLOTS), before=small(_SLOTS),
+            touched_ms=integers(_SLOTS), start=integers(slots), capacity=small(slots), head=small(slots), size=small(slots),
+            cursor_ms=integers(slots, NEVER), high=small(slots), low=np.zeros((slots, spans), np.int32),
+            sums=np.zeros((slots, spans, 4 if summed else 0)), tile=np.full((tiled_slots, spans), NEVER),
+            tiles=np.zeros((tiled_slots, int(self._firsts[-1]), 5)), newest=np.full((tiled_slots, 2), np.nan),
+            dropped=small(_SLOTS), is_dropped=np.zeros(_SLOTS, np.bool_), time_ms=integers(cells), value=np.zeros(cells),
+            own_ms=integers(cells if kind == ARRIVALS else 0), free=integers(40, NOBODY), made=integers(generations),
+            live=integers(generations), last_ms=integers(generations), first=small(generations), last=small(generations),
+            room=integers(generations), places=integers(6),
+        )  # fmt: skip
+        columns.places[CURRENT] = -1
+        keyed.open_generation(columns)
+        return columns
+
+    # --- the fold -------------------------------------------------------------------------------------------------
+
+    def run(self, program: Program, rows: Rows) -> NDArray[np.float64]:
+        """See ``FeatureStage``. ``(n_events, len(names))``."""
+        kind = self._settings[0]
+        events = int(np.count_nonzero(program.op == EVENT))
+        wide = np.tile(self._empty, (events, len(self._spans), 1))
+        keys = self._keys_of(rows)
+        ops = np.flatnonzero(program.op == EVENT) if kind == FIELDS else np.arange(len(program))
+        known = self._slots_of(keys, program, events)
+        values = self._values_of(rows, events)
+        done, times_ms = 0, rows.times_ms()
+        while True:
+            done = kernel.fold(
+                self._columns, self._settings, self._spans, self._widths, self._firsts, self._computes, done,
+                program.op[ops], program.row[ops], program.time_ms[ops], program.target[ops], program.previous[ops],
+                times_ms, known, values, wide,
+            )  # fmt: skip
+            if done == len(ops):
+                break
+            self._make_room()
+        self._let_go()
+        for row in [row for row, key in enumerate(keys[:events]) if key is None]:
+            wide[row] = np.nan
+        return wide.reshape(events, len(self.names))
+
+    def _keys_of(self, rows: Rows) -> list[str | None]:
+        """Of each row; of several fields, one text that no other values make."""
+        columns = [rows.column(field) for field in self.by]
+        if len(columns) == 1:
+            return [None if value is None else str(value) for value in columns[0]]
+        return [
+            None if None in values else "".join(f"{len(str(value))}:{value}" for value in values)
+            for values in zip(*columns, strict=True)
+        ]
+
+    def _slots_of(self, keys: list[str | None], program: Program, events: int) -> NDArray[np.int64]:
+        """Where each row's key has its state. Keys that will get an entry get a slot."""
+        known = [NOBODY if key is None else self._slots.get(key, NOBODY) for key in keys]
+        gain: Iterable[int] = range(events)
+        if self._settings[0] != FIELDS:
+            gain = program.row[program.op == LABEL].tolist()
+        for row in gain:
+            key = keys[row]
+            if known[row] == NOBODY and key is not None:
+                known[row] = self._slots[key] if key in self._slots else self._new_slot(key)
+        if self._settings[0] != FIELDS:  # an event of this batch may come after the first label of its key
+            known = [NOBODY if key is None else self._slots.get(key, NOBODY) for key in keys]
+        return np.array(known, np.int64)
+
+    def _values_of(self, rows: Rows, events: int) -> NDArray[np.float64]:
+        if self.of is None:
+            return np.empty(0)
+        if not self.of:
+            return np.zeros(events)
+        column = rows.column(self.of)[:events]
+        if self._text:
+            return np.array([np.nan if value is None else _number_of(str(value)) for value in column], np.float64)
+        return np.array(column, np.float64)  # None becomes NaN
+
+    def _new_slot(self, key: str) -> int:
+        if self._free:
+            slot = self._free.pop()
+            self._keys[slot] = key
+        else:
+            slot = len(self._keys)
+            self._keys.append(key)
+            if slot >= len(self._columns.generation):
+                self._grow_slots()
+        self._slots[key] = slot
+        return slot
+
+    def _grow_slots(self) -> None:
+        """Twice as many."""
+        c, had = self._columns, len(self._columns.generation)
+        names = ("generation", "position", "after", "before", "dropped", "is_dropped", "start", "capacity", "head")
+        grown = {}
+        for name in (*names, *_SLOT_COLUMNS):
+            column = getattr(c, name)
+            if len(column):
+                more = np.zeros((had, *column.shape[1:]), column.dtype)
+                grown[name] = np.concatenate([column, more])
+        self._columns = c._replace(**grown)
+        for slot in range(had, 2 * had):
+            keyed.clear(self._columns, slot)
+
+    def _make_room(self) -> None:
+        """The pool, or the generations' columns, are too small for what comes: twice as much, without what is gone."""
+        c = self._columns
+        if c.places[CURRENT] - c.places[BASE] + keyed.GENERATIONS_AHEAD >= len(c.made):
+            gone = int(c.places[FIRST] - c.places[BASE])
+            size = max(int(2 * (c.places[CURRENT] - c.places[FIRST] + keyed.GENERATIONS_AHEAD)), len(c.made))
+            for name in ("made", "live", "last_ms", "first", "last", "room"):
+                column = getattr(c, name)
+                moved = np.zeros(size, column.dtype)
+                moved[: len(column) - gone] = column[gone:]
+                self._columns = self._columns._replace(**{name: moved})
+            c.places[BASE] = c.places[FIRST]
+        else:
+            grown = {name: np.concatenate([getattr(c, name)] * 2) for name in ("time_ms", "value", "own_ms")}
+            self._columns = c._replace(**grown)
+
+    def _let_go(self) -> None:
+        """Keys that expired, and did not come again in the same batch."""
+        c = self._columns
+        for slot in c.dropped[: c.places[DROPPED]].tolist():
+            c.is_dropped[slot] = False
+            if c.generation[slot] == NOBODY:
+                del self._slots[self._keys[slot]]
+                self._keys[slot] = ""
+                self._free.append(slot)
+        c.places[DROPPED] = 0
+
+    # --- as a part of the state -----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Keys that have not expired."""
+        return len(self._slots)
+
+    def nbytes(self) -> int:
+        """Of the columns; the keys' own texts are not counted."""
+        return sum(column.nbytes for column in self._columns)
+
+    def stamp(self, records: int) -> None:
+        """What changed since the last call was changed by record number ``records``."""
+        current, first = int(self._columns.places[CURRENT]), int(self._columns.places[FIRST])
+        for generation in range(max(self._stamped, first), current + 1):
+            self._stamps[generation] = records
+        for gone in [one for one in self._stamps if one < first]:
+            del self._stamps[gone]
+        self._stamped = current
+
+    def _generations(self) -> list[int]:
+        """Those that hold keys."""
+        c = self._columns
+        first, base, current = (int(c.places[place]) for place in (FIRST, BASE, CURRENT))
+        return [one for one in range(first, current + 1) if c.live[one - base]]
+
+    def alive(self) -> Iterable[str]:
+        return ("windows", *(f"keys/{generation}" for generation in self._generations()))
+
+    def dump(self, since: int) -> Iterator[tuple[str, object]]:
+        c = self._columns
+        first, base, current = (int(c.places[place]) for place in (FIRST, BASE, CURRENT))
+        span = slice(first - base, current - base + 1)
+        begins = np.concatenate([[0], np.cumsum(c.made[span])])
+        bits = np.zeros(int(begins[-1]), np.uint8)
+        keyed.living(c, bits, begins)
+        told = {name: getattr(c, name)[span].copy() for name in ("made", "last_ms", "room")}
+        yield "windows", {"first": first, "living": np.packbits(bits), **told}
+        for generation in self._generations():
+            if self._stamps.get(generation, 0) > since:
+                yield f"keys/{generation}", self._dump(kernel.slots_in(c, generation - base))
+
+    def _dump(self, slots: NDArray[np.int64]) -> dict[str, object]:
+        c = self._columns
+        told: dict[str, object] = {name: getattr(c, name)[slots] for name in _SLOT_COLUMNS if len(getattr(c, name))}
+        if len(c.capacity):
+            told["time_ms"], told["value"], told["own_ms"] = kernel.entries(c, slots)
+        return {"keys": [self._keys[slot] for slot in slots.tolist()], "positions": c.position[slots], **told}
+
+    def load(self, chunks: Mapping[str, object]) -> None:
+        self._begin()
+        told: Any = chunks["windows"]
+        first, made = told["first"], told["made"]
+        begins = np.concatenate([[0], np.cumsum(made)])
+        living = np.unpackbits(told["living"], count=int(begins[-1])).astype(np.bool_)
+        self._columns.places[[BASE, FIRST, CURRENT]] = first, first, first + len(made) - 1
+        while len(made) + keyed.GENERATIONS_AHEAD >= len(self._columns.made):
+            self._make_room()
+        c = self._columns
+        c.live[: len(made)] = 0
+        c.first[: len(made)] = c.last[: len(made)] = NOBODY
+        for name in ("made", "last_ms", "room"):
+            getattr(c, name)[: len(made)] = told[name]
+        for at, (start, stop) in enumerate(pairwise(begins.tolist())):
+            if living[start:stop].any():
+                self._load(chunks[f"keys/{first + at}"], at, living[start:stop])
+        self._stamped = first + len(made) - 1
+
+    def _load(self, told: Any, at: int, living: NDArray[np.bool_]) -> None:
+        """One generation: of the keys that its chunk holds, those that did not move on since."""
+        kept = np.flatnonzero(living[told["positions"]])
+        slots = np.array([self._new_slot(told["keys"][place]) for place in kept.tolist()], np.int64)
+        c = self._columns
+        if len(c.capacity):
+            sizes = told["size"].astype(np.int64)
+            begins = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+            needed = int(sum(_cells(int(size)) for size in sizes[kept]))
+            while c.places[TOP] + needed > len(c.time_ms):
+                self._make_room()
+                c = self._columns
+        for name in _SLOT_COLUMNS:
+            if len(getattr(c, name)):
+                getattr(c, name)[slots] = told[name][kept]
+        if len(c.capacity):
+            kernel.restore_entries(c, slots, begins[kept], told["time_ms"], told["value"], told["own_ms"])
+        kernel.restore_order(c, at, slots, told["positions"][kept])
+
+
+def _check(
+    of: str | None, compute: Sequence[Compute], over_ms: Mapping[str, int], lag_ms: int | None, tiles: int | None, *,
+    text: bool,
+) -> None:  # fmt: skip
+    if unknown := [what for what in compute if what not in COMPUTES]:
+        raise ValueError(f"there is no {unknown[0]!r}; windows compute {', '.join(COMPUTES)}")
+    if not compute or not over_ms or min(over_ms.values()) < 1:
+        raise ValueError("windows need something to compute, and spans of at least a millisecond")
+    if lag_ms is not None and of is not None:
+        raise ValueError("only labels have a lag")
+    if of == "" and (wrong := sorted(set(compute) - {"count", "time_since"})):
+        raise ValueError(f"of events themselves there is no {wrong[0]}; there are count and time_since")
+    if text and (wrong := sorted(set(compute) - {"count", "distinct", "time_since"})):
+        raise ValueError(f"{of} is text, of which there is no {wrong[0]}; there are count, distinct, time_since")
+    if tiles is not None and "distinct" in compute:
+        raise ValueError("tiles cannot tell how many values are distinct: leave `tiles` out")
+    if tiles is not None and of is None and {"min", "max"} & set(compute):
+        raise ValueError("tiles cannot take back a label's min or max: leave `tiles` out")
+    if tiles is not None and any(span % tiles for span in over_ms.values()):
+        raise ValueError(f"a span is not a whole number of milliseconds for each of {tiles} tiles")
+
+
+def _number_of(text: str) -> float:
+    return float(int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 11)
+
+
+def _cells(size: int) -> int:
+    return max(ring.CELLS_MIN, 1 << (size - 1).bit_length()) if size else 0

@@ -1,0 +1,33 @@
+"""Compiling a function with Numba: kept on disk where that is possible, so that only the first process pays for it."""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """``numba.njit``. Nothing is fused or reordered, so a result is the same on every run."""
+    made: Any
+    try:
+        made = numba.njit(cache=True, error_model="numpy")(function)  # no look for zero before each division
+        made._cache._cache_file._source_stamp = _sources()  # noqa: SLF001 - see there
+    except (RuntimeError, AttributeError):  # no place that may be written to, or another Numba
+        made = numba.njit(error_model="numpy")(function)
+    return made  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _sources() -> str:
+    """What all compiled code is made of. Numba itself looks only at the file of the function that is called: after a change in
+    another one, which that calls, it would go on with the old code.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
