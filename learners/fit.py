@@ -50,7 +50,7 @@ class Fit:
     ) -> None:
         self._start = list(start)
         self._prior = list(prior)
-        self._lowest = list(lowest)
+        self._bounds = [(place, bound) for place, bound in enumerate(lowest) if bound is not None]
         self._keep = keep
         self.parameters = list(start)
         self._curvature = [[0.0] * len(self._start) for _ in self._start]
@@ -65,7 +65,7 @@ class Fit:
     def learn(self, z: Sequence[float], positive: bool, weight: float = 1.0) -> None:
         """A label and its numbers, ``(d,)``; its loss counts ``weight`` times, above 0."""
         keep, curvature = self._keep, self._curvature
-        root = _cholesky([[keep * one for one in row] for row in curvature], self._prior)
+        root = _cholesky(curvature, keep, self._prior)
         parameters = self.parameters if keep == 1.0 else self._pulled(root)
         along = _solve(root, z)
         before = _dot(parameters, z)
@@ -73,12 +73,16 @@ class Fit:
         share = sigmoid(after)
         wrong = weight * (share - (1.0 if positive else 0.0))
         parameters = [p - wrong * step for p, step in zip(parameters, along, strict=True)]
-        self.parameters = _lifted(parameters, self._lowest, root)
+        for place, bound in self._bounds:
+            if parameters[place] < bound:
+                parameters = _lifted(parameters, self._bounds, root)
+                break
+        self.parameters = parameters
         spread = weight * share * (1.0 - share)
-        self._curvature = [
-            [keep * old + spread * zi * zj for old, zj in zip(row, z, strict=True)]
-            for row, zi in zip(curvature, z, strict=True)
-        ]
+        for row, zi in zip(curvature, z, strict=True):
+            by = spread * zi
+            for j, zj in enumerate(z):
+                row[j] = keep * row[j] + by * zj
 
     def state(self) -> tuple[list[float], list[list[float]]]:
         """Everything that it remembers."""
@@ -118,17 +122,17 @@ def _implicit(before: float, gain: float, target: float) -> float:
     return u
 
 
-def _lifted(parameters: list[float], lowest: Sequence[float | None], root: list[list[float]]) -> list[float]:
+def _lifted(parameters: list[float], bounds: Sequence[tuple[int, float]], root: list[list[float]]) -> list[float]:
     """Those below their bounds put on them, one after the other; the others follow as the curvature tells."""
-    for place, bound in enumerate(lowest):
-        if bound is not None and parameters[place] < bound:
+    for place, bound in bounds:
+        if parameters[place] < bound:
             unit = [1.0 if i == place else 0.0 for i in range(len(parameters))]
             along = _solve(root, unit)
             far = (bound - parameters[place]) / along[place]
             parameters = [p + far * step for p, step in zip(parameters, along, strict=True)]
-    return [
-        p if bound is None else max(p, bound) for p, bound in zip(parameters, lowest, strict=True)
-    ]  # lifting one may have lowered another
+    for place, bound in bounds:  # lifting one may have lowered another
+        parameters[place] = max(parameters[place], bound)
+    return parameters
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
@@ -138,26 +142,36 @@ def _dot(left: Sequence[float], right: Sequence[float]) -> float:
     return total
 
 
-def _cholesky(matrix: list[list[float]], diagonal: Sequence[float]) -> list[list[float]]:
-    """The lower root of ``matrix + diag(diagonal)``."""
+def _cholesky(matrix: list[list[float]], scale: float, diagonal: Sequence[float]) -> list[list[float]]:
+    """The lower root of ``scale * matrix + diag(diagonal)``."""
     root: list[list[float]] = []
-    for i, row in enumerate(matrix):
+    for row, more in zip(matrix, diagonal, strict=True):
         own: list[float] = []
-        for j in range(i):
-            own.append((row[j] - _dot(own, root[j][:j])) / root[j][j])
-        own.append(sqrt(row[i] + diagonal[i] - _dot(own, own)))
+        left = scale * row[len(root)] + more
+        for j, other in enumerate(root):
+            one = scale * row[j]
+            for place in range(j):
+                one -= own[place] * other[place]
+            one /= other[j]
+            left -= one * one
+            own.append(one)
+        own.append(sqrt(left))
         root.append(own)
     return root
 
 
 def _solve(root: list[list[float]], right: Sequence[float]) -> list[float]:
     """Of ``root root' x = right``."""
-    size = len(root)
-    x: list[float] = []
-    for i in range(size):
-        x.append((right[i] - _dot(root[i][:i], x)) / root[i][i])
+    x = list(right)
+    size = len(x)
+    for i, row in enumerate(root):
+        one = x[i]
+        for j in range(i):
+            one -= row[j] * x[j]
+        x[i] = one / row[i]
     for i in range(size - 1, -1, -1):
+        one = x[i]
         for j in range(i + 1, size):
-            x[i] -= root[j][i] * x[j]
-        x[i] /= root[i][i]
+            one -= root[j][i] * x[j]
+        x[i] = one / root[i][i]
     return x
