@@ -138,6 +138,7 @@ def _unlearnable(draw: random.Random, history: "History") -> None:
     rest = {name: one for name, one in changes["learners"].items() if name != "misbehaving"}
     changes |= {"learners": {"misbehaving": raises, **rest}, "champion": "misbehaving"}
     changes["learn_errors_max"] = draw.choice([10, 1000])
+    changes.get("labels", {}).get("assume", {}).pop("correction_weight", None)
     history.batch_records = draw.choice([1, 3, 10, 50, 1000])
     history.checkpoint_records = draw.choice([1, 5, 10])
     if draw.random() < 0.5:  # one life, to which a little comes again and again
