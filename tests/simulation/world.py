@@ -35,6 +35,33 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "anomaly": {"trees": {"river.anomaly.HalfSpaceTrees": {"seed": 1, "window_size": 10, "height": 3, "n_trees": 3}}},
 }
 
+WINDOWS: dict[int, list[dict[str, Any]]] = {
+    0: [
+        {
+            "by": "card",
+            "of": "a",
+            "compute": ["count", "mean", "std", "max", "last"],
+            "over": ["5s", "40s"],
+            "late": "3s",
+        }
+    ],
+    2: [{"by": "card", "of": "b", "compute": ["count", "sum"], "over": ["30s"], "tiles": 3, "present": False}],
+}
+LABEL_WINDOWS: dict[int, list[dict[str, Any]]] = {
+    0: [{"by": "card", "of": {"label": {"lag": "5s"}}, "compute": ["count", "mean"], "over": ["20s"]}],
+    2: [
+        {
+            "by": ["card", "id"],
+            "of": {"label": None},
+            "compute": ["count", "time_since"],
+            "over": ["20s"],
+            "partial": True,
+        },
+        {"by": "card", "of": {"label": None}, "compute": ["count", "mean"], "over": ["20s"], "tiles": 4},
+    ],
+}
+"""By ``learn_errors_max``, so that what is drawn stays as it is."""
+
 Values = list[bytes | None]
 
 
@@ -96,6 +123,10 @@ def world(draw: random.Random, records: tuple[int, int] = (20, 90)) -> World:
             labels |= {"classes": ["x"], "assume": {"value": "x", "after": "25s"}}
     learners = PROBLEMS[problem]
     names = draw.sample(list(learners), draw.randint(1, len(learners)))
+    if source == "assumed":
+        labels |= {"exclude_if": {"field": "card", "equals": "c1"}}
+        if "misbehaving" not in names and problem in {"binary", "regression"}:  # others take no weights
+            labels |= {"assume": {**labels["assume"], "correction_weight": 3.0}}
     specs: dict[str, Any] = {name: learners[name] for name in names}
     if len(names) == 2:
         specs |= {
@@ -104,14 +135,18 @@ def world(draw: random.Random, records: tuple[int, int] = (20, 90)) -> World:
         }
     elif len(names) > 2:
         specs |= {"blend": {"learn": {"blend": {"of": names, "by": "stack"}}, "labels": {"within": "20s"}}}
+    detectors = [detector(draw, names) for _ in range(draw.randrange(3))]
+    errors_max = draw.choice([0, 2, 10])
+    windows = WINDOWS.get(errors_max, []) + (LABEL_WINDOWS.get(errors_max, []) if problem != "multiclass" else [])
     made = World(
         {
             "problem": problem,
             "labels": labels,
             "learners": specs,
             "champion": "blend" if len(names) > 2 else names[0],
-            "detectors": [detector(draw, names) for _ in range(draw.randrange(3))],
-            "learn_errors_max": draw.choice([0, 2, 10]),
+            "features": [{"window": window} for window in windows],
+            "detectors": detectors,
+            "learn_errors_max": errors_max,
             "time_jump_max": draw.choice(["10s", "1d"]),
         }
     )
