@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import LABEL, Learner, LearnError, Program, Rows
-from learners.blend import members_of
+from learners.blend import members_of, weights_of
 from learners.explanations.base import Explanation
 
 
@@ -35,6 +35,11 @@ class Aged:
     def members(self) -> tuple[str, ...]:
         """Of a blend: whose scores it reads."""
         return members_of(self.learner)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of a blend."""
+        return weights_of(self.learner)
 
     @property
     def failure(self) -> str:

@@ -36,6 +36,12 @@ def members_of(learner: Learner) -> tuple[str, ...]:
     return members
 
 
+def weights_of(learner: Learner) -> dict[str, float]:
+    """Of a blend: what each member weighs now, of a stack each one's log odds; empty for others."""
+    weights: dict[str, float] = learner.weights if members_of(learner) else {}  # type: ignore[attr-defined]
+    return weights
+
+
 def seen_by(learner: Learner, rows: Rows, scores: Mapping[str, Scores]) -> Rows:
     """The rows as this learner is to see them: a blend sees its members' scores beside them."""
     return Scored(rows, scores) if members_of(learner) else rows
