@@ -1,10 +1,11 @@
 """From settings to a fold: the plain arguments that the pure rooms get. No logic of its own; read build.py next."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from learners.aged import Aged
@@ -21,9 +22,11 @@ from stream.config_learners import members_of
 from stream.config_loading import nearest
 from stream.config_sections import DetectorSpec, FeatureSignal, FieldDelay
 from stream.config_specs import codec_specs, exempt_if
+from stream.config_thresholds import AlertThreshold
 from stream.config_values import Duration, EventCount
 from stream.errors import ConfigError
 from stream.parts import build_detector, build_learner
+from stream.pipeline.budget import Budget
 from stream.pipeline.clock import ANY_JUMP, Clock
 from stream.pipeline.fold import Fold
 from stream.pipeline.join import Join
@@ -85,7 +88,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
     log = lineage["log"]
     features = build_features(config, layout, log if isinstance(log, dict) else {}) if config.features else ()
     _check_signals(config, layout, features)
-    threshold = config.predictions.threshold
+    threshold, budget = _threshold(config)
     state = PipelineState(
         clock=Clock(config.time_jump_max.ms or ANY_JUMP),
         join=Join(_rules(config), layout, specs.target.classes),
@@ -99,6 +102,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
         watches=tuple(_watch(spec, config, allow) for spec in config.detectors),
         features=features,
         background=Background() if config.predictions.reasons else None,
+        budgets={} if budget is None else {name: budget() for name in learners},
     )
     return Fold(
         state=state,
@@ -129,6 +133,18 @@ def build_learners(
         except ConfigError as error:
             raise ConfigError(f"learner {name}: {error.message}", error.hint) from error
     return learners
+
+
+def _threshold(config: Config) -> tuple[float, Callable[[], Budget] | None]:
+    """The fixed one, or what it is at first and who says what it is then."""
+    asked, fixed = config.predictions.threshold, config.predictions.fixed_threshold
+    if not isinstance(asked, AlertThreshold):
+        assert fixed is not None
+        return fixed, None
+    count, period_ms, by_key = asked.alerts.count, asked.alerts.period_ms, asked.per == "key"
+    return asked.at_first, functools.partial(
+        Budget, count, period_ms, by_key=by_key, at_first=asked.at_first, median_of=asked.median_of
+    )
 
 
 def _check_layout(layout: Layout, learners: Mapping[str, Learner]) -> None:
@@ -245,6 +261,9 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
         specifications[f"metrics/{name}"] = {
             "threshold": {"threshold": answers["predictions"]["threshold"]}, "metrics": answers["metrics"], **target,
         }  # fmt: skip
+    for name in state.budgets:
+        learner = specifications[f"learner/{name}"]
+        specifications[f"threshold/{name}"] = {"learner": learner, **answers["predictions"]["threshold"]}
     for watch in state.watches:
         specifications[f"detector/{watch.name}"] = detectors[watch.name]
     specs = [one for one in answers["features"] if "window" in one]

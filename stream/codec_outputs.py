@@ -71,6 +71,8 @@ class DetailedPrediction(msgspec.Struct, frozen=True, gc=False):
     scores: dict[str, float] | msgspec.UnsetType
     """By class; only of multiclass problems."""
     prediction: bool | float | str | None
+    threshold: float | msgspec.UnsetType
+    """What the score was held against; absent where it is the same for all."""
     model: str
     challengers: dict[str, float | None] | msgspec.UnsetType
     """Their scores by name; absent when there are none."""
@@ -132,6 +134,7 @@ def encode_predictions(
     class_scores: Sequence[Sequence[float]] = (),
     challengers: Mapping[str, Sequence[float | None]] | None = None,
     reasons: Sequence[Reasons] | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> list[bytes]:
     """Encode a batch of predictions, given as aligned columns. A number that is not finite becomes null.
 
@@ -145,9 +148,11 @@ def encode_predictions(
         A column of scores for each challenger, in the order in which they are told.
     reasons : sequence of Reasons, optional
         None when the configuration asks for none.
+    thresholds : sequence of float, optional
+        Where each prediction has its own.
     """
     topic, partition = source.topic, source.partition
-    if not classes and not challengers and reasons is None:
+    if not classes and not challengers and reasons is None and thresholds is None:
         places = map(EventPlace, repeat(topic), repeat(partition), offsets)
         columns = (ids, keys, times_ms, scores, predictions, models)
         if len({len(offsets), *map(len, columns)}) > 1:
@@ -163,15 +168,16 @@ def encode_predictions(
         else repeat(msgspec.UNSET, len(ids))
     )
     why: Iterable[tuple[Any, Any, Any, Any]] = repeat((msgspec.UNSET,) * 4, len(ids)) if reasons is None else reasons
+    held: Iterable[Any] = repeat(msgspec.UNSET, len(ids)) if thresholds is None else thresholds
     return [
         _encode(
             DetailedPrediction(
-                event, key, time_ms, score, of_classes, answer, model, of_others, top, method, of, base,
+                event, key, time_ms, score, of_classes, answer, threshold, model, of_others, top, method, of, base,
                 EventPlace(topic, partition, offset),
             )
         )
-        for event, key, time_ms, score, of_classes, answer, model, of_others, (top, method, of, base), offset in zip(
-            ids, keys, times_ms, scores, by_class, predictions, models, by_name, why, offsets, strict=True
+        for event, key, time_ms, score, of_classes, answer, threshold, model, of_others, (top, method, of, base), offset in zip(
+            ids, keys, times_ms, scores, by_class, predictions, held, models, by_name, why, offsets, strict=True
         )
     ]  # fmt: skip
 

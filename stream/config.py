@@ -39,11 +39,20 @@ from stream.config_sections import (
     Metrics,
     Predictions,
     Rejects,
-    Section,
     Serve,
     Text,
 )
-from stream.config_values import OWNED_BY_HEADRACE, Duration, EventCount, KafkaSetting, Secret, is_secret, wrong
+from stream.config_thresholds import AlertThreshold, CostThreshold
+from stream.config_values import (
+    OWNED_BY_HEADRACE,
+    Duration,
+    EventCount,
+    KafkaSetting,
+    Secret,
+    Section,
+    is_secret,
+    wrong,
+)
 from stream.errors import ConfigError
 
 _ANSWERS = (
@@ -179,6 +188,7 @@ class Config(Section):
         self._check_labels()
         self._check_learners()
         self._check_features()
+        self._check_threshold()
         return self
 
     def _check_streams(self) -> None:
@@ -273,6 +283,15 @@ class Config(Section):
             if listed is None and name in hidden:
                 raise wrong(f"detector {spec.name}: {name!r} is not a feature")
 
+    def _check_threshold(self) -> None:
+        threshold = self.predictions.threshold
+        if isinstance(threshold, CostThreshold) and self.problem != "binary":
+            raise wrong(f"`threshold: {{cost: …}}` is held against probabilities; this problem is {self.problem}")
+        if isinstance(threshold, AlertThreshold) and self.problem not in {"binary", "anomaly"}:
+            raise wrong(f"`threshold: {{alerts: …}}` is for binary and anomaly problems; this one is {self.problem}")
+        if isinstance(threshold, AlertThreshold) and threshold.per == "key" and self.events.key is None:
+            raise wrong("`threshold: {alerts: …, per: key}` needs `events: {key: …}`")
+
     @property
     def on_files(self) -> bool:
         """Whether events come from files, not from Kafka."""
@@ -314,7 +333,7 @@ class Config(Section):
         dumped = self.model_dump(mode="json", include=set(_ANSWERS))
         answers = {name: dumped[name] for name in _ANSWERS}
         answers["features"] = [plain(stage) for stage in answers["features"]]
-        answers["predictions"] = {"threshold": self.predictions.threshold}
+        answers["predictions"] = {"threshold": dumped["predictions"]["threshold"]}
         if self.predictions.reasons:  # journals of before know no such setting
             answers["predictions"]["reasons"] = self.predictions.reasons
         if (labels := answers["labels"]) is not None:  # as above

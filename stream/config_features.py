@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from stream.config_sections import Count, Names, Section, Text, known_zone
-from stream.config_values import Duration, wrong
+from stream.config_sections import Count, Names, Text, known_zone
+from stream.config_values import Duration, Section, wrong
 
 
 class LabelValue(Section):

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from stream.config_learners import learner_shape
+from stream.config_thresholds import AlertThreshold, CostThreshold, Threshold
 from stream.config_values import (
     UNITS_MS,
     Duration,
     EventCount,
     Every,
     Secret,
+    Section,
     StoreAddress,
     finite,
     part_shape,
@@ -24,12 +26,6 @@ from stream.config_values import (
 )
 
 DAY = Duration(86_400_000)
-
-
-class Section(BaseModel):
-    """Base of all models of the configuration: strict, frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _one_or_more(value: Any) -> Any:
@@ -156,7 +152,9 @@ class ExcludeIf(Section):
     """Of which events silence says nothing: a blocked payment never gets a label."""
 
     field: Text = Field(description="A field of the event, a feature or not.")
-    equals: Class | float = Field(description="Its value: text, a number, true or false. An event without one does not match.")
+    equals: Class | float = Field(
+        description="Its value: text, a number, true or false. An event without one does not match."
+    )
 
 
 class FieldDelay(Section):
@@ -297,12 +295,21 @@ class Predictions(Section):
     """The answers."""
 
     topic: Topic = Field(default="", description="Where predictions go. Default: `<name>-predictions`.")
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="Binary: scores from here on are predicted positive."
+    threshold: Threshold = Field(
+        default=0.5,
+        description="Binary, anomaly: scores from here on are predicted positive. Or what it follows from: what mistakes "
+        "`cost`, or how many `alerts` there may be.",
     )
     reasons: Annotated[int, Field(ge=0, le=100)] = Field(
         default=0, description="How many of the largest contributions to the score each prediction tells; 0: none."
     )
+
+    @property
+    def fixed_threshold(self) -> float | None:
+        """None where it follows the stream."""
+        if isinstance(self.threshold, AlertThreshold):
+            return None
+        return self.threshold.value if isinstance(self.threshold, CostThreshold) else self.threshold
 
 
 class Alarms(Section):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -23,6 +23,12 @@ _EVENTS = re.compile(r"(\d+(?:_\d+)*)\s+events?")
 def wrong(message: str) -> PydanticCustomError:
     """A value that is refused, in our own words."""
     return PydanticCustomError("headrace", "{message}", {"message": message})
+
+
+class Section(BaseModel):
+    """Base of all models of the configuration: strict, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -41,7 +41,7 @@ _HEADERS: Final = {
 }
 
 _RECEIVED: Final = ("events", "labels")
-_OPTIONAL: Final = {"scores", "challengers", "reasons", "reasons_method", "reasons_of", "reasons_base"}
+_OPTIONAL: Final = {"scores", "threshold", "challengers", "reasons", "reasons_method", "reasons_of", "reasons_base"}
 """Fields of a prediction that not every pipeline has."""
 
 
@@ -201,6 +201,8 @@ def prediction_schema(problem: Problem) -> Schema:
     schema.pop("description")
     schema["required"] = [name for name in schema["required"] if name not in _OPTIONAL]
     properties = schema["properties"]
+    if problem in {"multiclass", "regression"}:
+        del properties["threshold"]
     if problem == "multiclass":
         schema["required"].append("scores")
     else:

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
 from stream.config import Config  # noqa: E402
+from stream.config_thresholds import AlertRate  # noqa: E402
 from stream.config_values import Duration, EventCount, Every, StoreAddress  # noqa: E402
 
 PAGE = ROOT / "docs" / "configuration.md"
@@ -113,6 +114,7 @@ _WORDS: dict[Any, str] = {
     bool: "true or false",
     Duration: "duration",
     EventCount: "number of events",
+    AlertRate: "alerts per time",
     Every: "events or duration",
     StoreAddress: "address",
     Any: "part",

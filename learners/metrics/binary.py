@@ -30,7 +30,7 @@ class BinaryMetrics:
     Parameters
     ----------
     threshold : float
-        A score at or above it decides positive.
+        A score at or above it decides positive, where it does not come with one of its own.
     window : int
         Labels in the recent figures (8 bytes each).
     probabilities : bool
@@ -60,16 +60,18 @@ class BinaryMetrics:
         return self._unscored
 
     def update(self, target: NDArray[np.float64], scores: NDArray[np.float64], previous: NDArray[np.float64]) -> None:
-        """See ``Metrics.update``; ``scores`` is ``(n, 1)``."""
+        """See ``Metrics.update``; ``scores`` is ``(n, 1)``, or ``(n, 2)`` with the threshold that each was decided by."""
         score = scores[:, 0]
+        decided = score >= (self._threshold if scores.shape[1] == 1 else scores[:, 1])
         counts = (score >= 0.0) & (score <= 1.0) if self._probabilities else np.isfinite(score)
         corrects = previous == previous  # noqa: PLR0124 - not NaN, at half of isnan's price
         if not np.logical_and.reduce(counts):  # the method costs a microsecond more, which is felt at one row
             self._unscored += int((~counts & ~corrects).sum())
             target, score, previous, corrects = target[counts], score[counts], previous[counts], corrects[counts]
+            decided = decided[counts]
         if not len(score):
             return
-        base = self._bins.of(score) + (score >= self._threshold) * (2 * self._bins.count)
+        base = self._bins.of(score) + decided * (2 * self._bins.count)
         codes, losses = self._row(base, score, target)
         np.add.at(self._counts, codes, 1)
         self._loss += int(np.add.reduce(losses))

@@ -117,13 +117,16 @@ def _what_if(told: Explained, words: Sequence[str]) -> WhatIf | None:
         raise ConfigError("--what-if needs an event that was scored")
     changes = changes_of(told.moment, words)
     scores = told.moment.what_if(changes)
-    return WhatIf(changes, {name: Answer(*answer_of(told.moment, one, told.threshold)) for name, one in scores.items()})
+    return WhatIf(
+        changes, {name: Answer(*answer_of(told.moment, one, told.thresholds[name])) for name, one in scores.items()}
+    )
 
 
 def _answers(told: Explained) -> dict[str, Answer]:
     if told.moment is None:
         return {}
-    return {name: Answer(*answer_of(told.moment, one, told.threshold)) for name, one in told.moment.scores().items()}
+    scores = told.moment.scores()
+    return {name: Answer(*answer_of(told.moment, one, told.thresholds[name])) for name, one in scores.items()}
 
 
 def _events(config: Config) -> str:
@@ -197,7 +200,16 @@ def _emitted(told: Explained) -> Iterator[str]:
 
 
 def _threshold(told: Explained) -> str:
-    return f" (threshold {told.threshold:g})" if told.moment and told.moment.problem in {"binary", "anomaly"} else ""
+    held = _threshold_of(told)
+    return "" if held is None else f" (threshold {held:g})"
+
+
+def _threshold_of(told: Explained) -> float | None:
+    """What the answer was held against, where it was a yes or a no."""
+    if told.moment is None or told.moment.problem not in {"binary", "anomaly"}:
+        return None
+    held = told.thresholds[told.moment.champion]
+    return held if math.isfinite(held) else None
 
 
 def _reasons(told: Explained) -> Iterator[str]:
@@ -326,7 +338,7 @@ def facts(told: Explained, what_if: WhatIf | None, others: Sequence[Occurrence])
         "folded_from": told.begun or None, "folded": told.folded,
         "features": None if moment is None else moment.features,
         "champion": None if moment is None else moment.champion,
-        "threshold": told.threshold,
+        "threshold": _threshold_of(told),
         "learners": learners,
         "prediction": None if told.prediction is None else json.loads(told.prediction),
         "seq": told.seq,

@@ -255,3 +255,5 @@ class Arranged:
     old_computed: NDArray[np.float64]
     """The waiting rows' computed features, ``(n_old, n_computed)``."""
     old_ids: list[str]
+    thresholds: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Of each learner that has a budget, by row, the threshold that decides; of events, once they are scored."""

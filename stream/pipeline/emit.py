@@ -22,7 +22,7 @@ from stream.codec_outputs import (
 from stream.pipeline.batch import Arranged, Batch, Refusal
 from stream.pipeline.learn import Trouble
 from stream.pipeline.state import PipelineState, Plan
-from stream.pipeline.watch import Change
+from stream.pipeline.watch import Change, Thresholds
 from stream.records import OutputRecords, Outputs, Reject
 
 T = TypeVar("T")
@@ -60,7 +60,9 @@ def _predictions(
     # the position in the batch of the record of each event: as many records of it were applied before
     position = np.array(arranged.draft.cause, np.int64)[arranged.program.op == EVENT][which]
     own = scores[champion][which]
-    values, answers = _answers(state, plan, own)
+    thresholds = arranged.thresholds.get(champion)
+    held = plan.threshold if thresholds is None else thresholds[which]
+    values, answers = _answers(state, plan, own, held)
     keys = pick(events.keys)
     columns: dict[str, Sequence[Any]] = {
         "ids": pick(events.ids),
@@ -72,6 +74,8 @@ def _predictions(
         "offsets": pick(events.records.offsets),
     }
     challengers = _challengers(state, plan, scores, which)
+    if thresholds is not None:
+        columns["thresholds"] = thresholds[which].tolist()
     if plan.reasons:
         columns["reasons"] = [_reasons(reasons.get(row), plan.reasons) for row in which.tolist()]
     encoded: list[bytes] = []
@@ -104,7 +108,7 @@ def _known_classes(
 
 
 def _answers(
-    state: PipelineState, plan: Plan, own: NDArray[np.float64]
+    state: PipelineState, plan: Plan, own: NDArray[np.float64], held: Thresholds
 ) -> tuple[list[float], Sequence[bool | float | str | None]]:
     """(score, prediction) of each answered event."""
     if plan.problem == "multiclass":
@@ -115,7 +119,7 @@ def _answers(
         answers = [state.join.classes[c] if v > 0 else None for c, v in zip(best.tolist(), values, strict=True)]
         return values, answers
     values = own[:, 0].tolist()
-    return values, values if plan.problem == "regression" else (own[:, 0] >= plan.threshold).tolist()
+    return values, values if plan.problem == "regression" else (own[:, 0] >= held).tolist()
 
 
 def _challengers(

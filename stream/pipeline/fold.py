@@ -135,6 +135,7 @@ def _add(said: Outputs, outputs: Outputs) -> None:
 
 def _columns(state: PipelineState) -> Columns:
     return Columns(
-        {name: len(learner.outputs) for name, learner in state.learners.items()},
+        {name: len(learner.outputs) for name, learner in state.learners.items()}
+        | {f"threshold/{name}": 1 for name in state.budgets},
         {name: 1 for stage in state.features for name in stage.names},
     )

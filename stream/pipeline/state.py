@@ -11,6 +11,7 @@ from learners.features.base import FeatureStage
 from learners.metrics.base import Metrics
 from learners.metrics.coverage import Coverage
 from stream.codec_specs import Limits
+from stream.pipeline.budget import Budget
 from stream.pipeline.clock import Clock
 from stream.pipeline.join import Join
 from stream.records import Input
@@ -58,6 +59,7 @@ class Plan:
     inputs: tuple[Input, ...]
     """Events first, then labels."""
     threshold: float = 0.5
+    """Where the state has no budgets."""
     learn_errors_max: int = 10
     reasons: int = 0
     """How many contributions each prediction tells; 0: none."""
@@ -104,6 +106,8 @@ class PipelineState:
     features: tuple[FeatureStage, ...] = ()
     background: Background | None = None
     """Rows that explanations compare with; where none are asked for there is none."""
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    """Of each learner, where thresholds follow the scores: a challenger's would be its own if it answered."""
 
     def parts(self) -> Iterator[tuple[str, Part]]:
         """The state as named parts, always in the same order."""
@@ -122,3 +126,5 @@ class PipelineState:
             yield f"detector/{watch.name}", watch.detector
         if self.background is not None:
             yield "background", self.background
+        for name, budget in self.budgets.items():
+            yield f"threshold/{name}", budget

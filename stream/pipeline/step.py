@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from learners.base import EVENT, LABEL, Program
 from stream.pipeline.batch import Arranged, Batch
+from stream.pipeline.decide import answered, decide, recall_thresholds
 from stream.pipeline.emit import emit
 from stream.pipeline.learn import reset, run, trouble_of
 from stream.pipeline.looks import keep_background, looks_of
@@ -56,21 +57,24 @@ def step(
     rows, program = arranged.rows, arranged.program
     computed = _features(state, arranged)
     scores = _scores(state, arranged)
+    recall_thresholds(state, arranged)
     emitted = scores[state.roles.champion]
+    thresholds = arranged.thresholds.get(state.roles.champion, plan.threshold)
     trouble = trouble_of(batch, arranged, learns_at=EVENT if plan.problem == "anomaly" else LABEL)
     before, after = _early_and_late(state.watches)
     looks = looks_of(state, batch, plan, arranged, witness)
     changes: list[Change] = []
     for start, stop in segments(program, state.watches):
         at = start
-        for change in watch(state, plan, rows, program, start, stop, emitted, before):
+        for change in watch(state, plan, rows, program, start, stop, emitted, thresholds, before):
             changes.append(change)
             if _resets(change):
                 run(state, batch, arranged, at, change.op + 1, scores, trouble, plan.learn_errors_max, looks)
                 reset(state, change.watch.learners)
                 at = change.op + 1
         run(state, batch, arranged, at, stop, scores, trouble, plan.learn_errors_max, looks)
-        for change in watch(state, plan, rows, program, start, stop, emitted, after):
+        decide(state, batch, arranged, start, stop, scores)
+        for change in watch(state, plan, rows, program, start, stop, emitted, thresholds, after):
             changes.append(change)
             if _resets(change):
                 reset(state, change.watch.learners)
@@ -85,8 +89,7 @@ def step(
     for stage in state.features:
         stage.stamp(state.clock.records)
     state.clock.follow([batch.events.times_ms, *(labels.times_ms for labels in batch.labels)])
-    own = np.concatenate([scores[name][: arranged.events] for name in state.learners], axis=1)
-    state.join.keep(arranged, batch.events, own, computed, state.clock.records)
+    state.join.keep(arranged, batch.events, _told(arranged, scores), computed, state.clock.records)
     return outputs
 
 
@@ -145,11 +148,17 @@ def _scores(state: PipelineState, arranged: Arranged) -> dict[str, NDArray[np.fl
     return scores
 
 
+def _told(arranged: Arranged, scores: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What the batch's events wait with: each learner's scores, then each learner's threshold where it has a budget."""
+    columns = [*scores.values(), *(own[:, np.newaxis] for own in arranged.thresholds.values())]
+    return np.concatenate([column[: arranged.events] for column in columns], axis=1)
+
+
 def _measure(state: PipelineState, arranged: Arranged, scores: dict[str, NDArray[np.float64]]) -> None:
     """Prequential with delay: what was emitted against the label when it came."""
     program = arranged.program
     ops = np.flatnonzero(program.op == LABEL)
     rows, target, previous = program.row[ops], program.target[ops], program.previous[ops]
     for name, metrics in state.metrics.items():
-        metrics.update(target, scores[name][rows], previous)
+        metrics.update(target, answered(name, arranged, scores[name])[rows], previous)
     state.coverage.update(arranged.events, np.array(arranged.draft.ages_ms, np.int64))

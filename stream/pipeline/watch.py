@@ -1,7 +1,7 @@
 """Signals: which numbers a detector is shown, in the order of the program, and what it found in them. Changes nothing."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from detectors.base import Finding
 from learners.base import EVENT, LABEL, Problem, Program, Rows
 from stream.pipeline.state import PipelineState, Plan, Watch
+
+Thresholds: TypeAlias = float | NDArray[np.float64]
+"""What scores are held against: one for all, or one each."""
 
 
 class Change(NamedTuple):
@@ -23,16 +26,17 @@ class Change(NamedTuple):
 
 def watch(
     state: PipelineState, plan: Plan, rows: Rows, program: Program, start: int, stop: int, scores: NDArray[np.float64],
-    watches: tuple[Watch, ...],
+    thresholds: Thresholds, watches: tuple[Watch, ...],
 ) -> list[Change]:  # fmt: skip
     """Show each watch its signal over operations ``[start, stop)``; its changes in the order of the program.
 
-    ``scores`` are the champion's as emitted, ``(n_rows, columns)``.
+    ``scores`` are the champion's as emitted, ``(n_rows, columns)``; ``thresholds`` what they were held against: one, or
+    one a row.
     """
     changes = []
     for order, one in enumerate(state.watches):
         if one in watches:
-            ops, values = _signal(plan, one, rows, program, start, stop, scores)
+            ops, values = _signal(plan, one, rows, program, start, stop, scores, thresholds)
             seen = np.isfinite(values)
             if not seen.all():
                 ops, values = ops[seen], values[seen]
@@ -41,7 +45,14 @@ def watch(
 
 
 def _signal(
-    plan: Plan, one: Watch, rows: Rows, program: Program, start: int, stop: int, scores: NDArray[np.float64]
+    plan: Plan,
+    one: Watch,
+    rows: Rows,
+    program: Program,
+    start: int,
+    stop: int,
+    scores: NDArray[np.float64],
+    thresholds: Thresholds,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """(operations, values) of a signal, both of shape ``(n,)``."""
     kind = EVENT if one.signal in {"score", "feature"} else LABEL
@@ -56,7 +67,8 @@ def _signal(
     if one.signal == "label":
         return ops, target
     measure = error if one.signal == "error" else loss
-    return ops, measure(plan.problem, plan.threshold, target, scores[which])
+    held = thresholds if isinstance(thresholds, float) else thresholds[which]
+    return ops, measure(plan.problem, held, target, scores[which])
 
 
 def _numbers(rows: Rows, feature: str, which: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -71,7 +83,7 @@ def _largest(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def error(
-    problem: Problem, threshold: float, target: NDArray[np.float64], scores: NDArray[np.float64]
+    problem: Problem, threshold: Thresholds, target: NDArray[np.float64], scores: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """``(n,)``: 1 where the prediction that was emitted is wrong, else 0; for regression the absolute error.
 
@@ -88,7 +100,7 @@ def error(
 
 
 def loss(
-    problem: Problem, threshold: float, target: NDArray[np.float64], scores: NDArray[np.float64]
+    problem: Problem, threshold: Thresholds, target: NDArray[np.float64], scores: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """``(n,)``: log loss in nats of the probability given to the truth (clipped at 1e-15); squared error for regression."""
     if problem == "regression":

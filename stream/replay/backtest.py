@@ -376,7 +376,7 @@ def _written(
                 left.append(Left(work.task, work.directory / f"lane-{at}", point.lanes[at], point.facts[at]))
         own = path / one.name if len(configs) > 1 else path
         assert config.problem != "ranking"
-        threshold = config.predictions.threshold
+        threshold = config.predictions.fixed_threshold
         write_outcome(own, Shape(config.problem, config.champion, list(config.learners), threshold), left)
         runs.append(Run(one.name, config.problem, own, threshold, score_from_ms, {**about, **_facts(one, left)}))
     return tuple(runs)

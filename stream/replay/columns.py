@@ -101,6 +101,8 @@ class Columns:
         self._arrays["applied"].append(applied)
         for name in self._state.learners:
             self._add(f"score:{name}", self._told(scores[name][: arranged.events]))
+        for name, thresholds in arranged.thresholds.items():
+            self._add(f"threshold:{name}", thresholds[: arranged.events].copy())
         if self._plan.problem == "multiclass":
             self._saw_classes(arranged, scores[self._state.roles.champion][: arranged.events])
 

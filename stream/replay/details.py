@@ -65,7 +65,8 @@ class TopK:
     def _add_keys(self, what: str, judge: Binary, days: Ints, pair: Ints, ks: tuple[int, ...]) -> None:
         """``pair``: each event's key and day as one number."""
         best, hit = best_of_keys(judge.order, judge.positive, pair, int(pair.max()) + 1)
-        by_key = Binary(hit, judge.scores[best], threshold=judge.threshold, probabilities=judge.probabilities)
+        chosen = judge.at(best)
+        by_key = Binary(hit, chosen.scores, threshold=chosen.threshold, probabilities=judge.probabilities)
         self._add(what, by_key, days[best], ks)
 
     def _again(self, what: str, same: str) -> None:

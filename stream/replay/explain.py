@@ -112,7 +112,8 @@ class Explained:
     raw: bytes | None = None
     refused: Reject | None = None
     moment: Moment | None = None
-    threshold: float = 0.5
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """What each learner's score is held against."""
     seq: int | None = None
     prediction: bytes | None = None
     """As the fold says it."""
@@ -143,6 +144,8 @@ class _Look:
         """Applied before the record."""
         self.row: int | None = None
         self.moment: Moment | None = None
+        self.thresholds: dict[str, float] = {}
+        """Where learners have their own."""
         self.learned: tuple[int, int] | None = None
         """Stream time, and records applied by then."""
         self.labelled: tuple[float, int, Sequence[Value]] | None = None
@@ -174,6 +177,8 @@ class _Look:
         labels = np.flatnonzero(program.op == LABEL)
         if self.batch is not None:
             self._over, self.records = True, self._applied + _position(batch, self.index)
+            if self.row is not None:
+                self.thresholds = {name: float(own[self.row]) for name, own in arranged.thresholds.items()}
             own = labels[program.row[labels] == self.row] if self.row is not None else labels[:0]
             cause = arranged.draft.cause  # a label that came later in the same step did not meet the event at once
             own = [op for op in own.tolist() if self.moment is not None and cause[op] == cause[self.moment.op]]
@@ -232,7 +237,7 @@ class Explain:
         if offset >= travel.end().positions[0]:
             return told
         travel.begin(lambda head: head.positions[0] <= offset)
-        told.begun, told.threshold = travel.begun, travel.fold.plan.threshold
+        told.begun = travel.begun
         start = since = travel.place.positions
         if offset < start[0]:
             told.outcome = "before"
@@ -270,6 +275,8 @@ class Explain:
                 told.outcome, told.refused = "refused", why
         else:
             told.moment = look.moment
+            fixed = self._travel.fold.plan.threshold
+            told.thresholds = {name: look.thresholds.get(name, fixed) for name in look.moment.learners}
             self._answered(told, look.moment, outputs)
             told.label = self._label(told, look, since)
             told.age = self._age(told, look)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 CHALLENGER: Final = "challengers."
+THRESHOLD: Final = "threshold"
+THRESHOLDS: Final = "thresholds."
 SEGMENT: Final = "segment."
 
 
@@ -42,6 +44,8 @@ class Said:
     decided: NDArray[np.int64] | None = None
     """Multiclass: index into the classes, -1 where none."""
     has_scores: bool = True
+    thresholds: Floats | None = None
+    """What scores were held against; None: the run's threshold, which is one for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +99,9 @@ class Judged:
             assert said.decided is not None
             right = said.scores[places] if said.has_scores else None
             return Multiclass(label.astype(np.int64), said.decided[places], right, classes=len(self.classes))
-        return Binary(
-            label > 0.5,
-            said.scores[places],
-            threshold=self.run.threshold,
-            probabilities=self.run.problem == "binary",
-        )
+        held = self.run.threshold if said.thresholds is None else said.thresholds[places]
+        assert held is not None
+        return Binary(label > 0.5, said.scores[places], threshold=held, probabilities=self.run.problem == "binary")
 
 
 def read(run: Run, *, ids: bool = True) -> Judged:
@@ -112,7 +113,8 @@ def read(run: Run, *, ids: bool = True) -> Judged:
         raise HeadraceError(f"{path}: no predictions are there", "the backtest did not end; start it again to go on")
     with pq.ParquetFile(path, read_dictionary=["key"]) as file:
         names = file.schema_arrow.names
-        missing = {"id", "key", "time", "score", "prediction", "label", "label_time", "assumed", "model"} - set(names)
+        expected = {"id", "key", "time", "score", "prediction", "label", "label_time", "assumed", "model"}
+        missing = (expected | ({THRESHOLD} if run.threshold is None else set())) - set(names)
         if missing:
             raise HeadraceError(
                 f"{path}: the column {sorted(missing)[0]!r} is missing", "write it with `headrace backtest`"
@@ -172,19 +174,24 @@ def _learners(table: "pa.Table", run: Run, champion: str, label: Floats, classes
         scores = table["scores"] if "scores" in table.column_names else None
         learners[champion] = _said_classes("champion", scores, table["prediction"], label, classes)
     else:
-        learners[champion] = Said("champion", _floats(table["score"]))
+        learners[champion] = Said("champion", _floats(table["score"]), thresholds=_thresholds(table, run, THRESHOLD))
     for name in table.column_names:
         if not name.startswith(CHALLENGER):
             continue
         column, own = table[name], name.removeprefix(CHALLENGER)
         own = own if own not in learners else f"{own} (challenger)"
         if run.problem != "multiclass":
-            learners[own] = Said("challenger", _floats(column))
+            held = _thresholds(table, run, f"{THRESHOLDS}{name.removeprefix(CHALLENGER)}")
+            learners[own] = Said("challenger", _floats(column), thresholds=held)
         elif _is_list(column):
             learners[own] = _said_classes("challenger", column, None, label, classes)
         elif _is_text(column):
             learners[own] = _said_classes("challenger", None, column, label, classes)
     return learners
+
+
+def _thresholds(table: "pa.Table", run: Run, name: str) -> Floats | None:
+    return _floats(table[name]) if run.threshold is None and run.problem != "regression" else None
 
 
 def _said_classes(

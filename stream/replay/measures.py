@@ -70,14 +70,14 @@ class Binary:
     positive : (n,) bool
     scores : (n,)
         Finite; with ``probabilities`` in [0, 1].
-    threshold : float
+    threshold : float, or (n,)
         A score at or above it decides positive.
     probabilities : bool
         If not (anomaly), there are no log loss, Brier score or calibration.
     """
 
     def __init__(
-        self, positive: NDArray[np.bool_], scores: Floats, *, threshold: float, probabilities: bool = True
+        self, positive: NDArray[np.bool_], scores: Floats, *, threshold: float | Floats, probabilities: bool = True
     ) -> None:
         self.positive, self.scores = positive, scores
         self.threshold, self.probabilities = threshold, probabilities
@@ -96,9 +96,8 @@ class Binary:
         return self._order
 
     def at(self, places: NDArray[np.int64]) -> "Binary":
-        return Binary(
-            self.positive[places], self.scores[places], threshold=self.threshold, probabilities=self.probabilities
-        )
+        held = self.threshold if isinstance(self.threshold, float) else self.threshold[places]
+        return Binary(self.positive[places], self.scores[places], threshold=held, probabilities=self.probabilities)
 
     def losses(self) -> tuple[Floats, Floats]:
         """Log loss, clipped as River clips it, and squared error, of each event."""

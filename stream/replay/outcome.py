@@ -27,9 +27,9 @@ _TRUE, _SILENT = 1, 2
 
 
 class Shape:
-    """Of a configuration, what decides how its columns look."""
+    """Of a configuration, what decides how its columns look. Without a ``threshold`` each prediction has its own."""
 
-    def __init__(self, problem: Problem, champion: str, learners: Sequence[str], threshold: float) -> None:
+    def __init__(self, problem: Problem, champion: str, learners: Sequence[str], threshold: float | None) -> None:
         self.problem = problem
         self.champion = champion
         self.challengers = [name for name in learners if name != champion]
@@ -45,9 +45,11 @@ class Shape:
             ("task", pa.int32()), ("id", pa.string()), ("key", pa.string()), ("time", _UTC), ("score", pa.float64()),
             ("prediction", self.answer),
         ]  # fmt: skip
+        fields += [("threshold", pa.float64())] if self.threshold is None else []
         fields += [("scores", pa.list_(pa.float64()))] if self.problem == "multiclass" else []
         fields += [("label", self.answer), ("label_time", _UTC), ("assumed", pa.bool_()), ("model", pa.string())]
         fields += [(f"challengers.{name}", pa.float64()) for name in self.challengers]
+        fields += [(f"thresholds.{name}", pa.float64()) for name in self.challengers if self.threshold is None]
         told = {"classes": orjson.dumps(list(classes))} if self.problem == "multiclass" else {}
         return pa.schema(fields, told)
 
@@ -133,6 +135,8 @@ def _tables(shape: Shape, left: Left, schema: pa.Schema, classes: Sequence[str])
         }
         for name in shape.challengers:
             columns[f"challengers.{name}"] = _finite(part[f"score:{name}"])
+            if shape.threshold is None:
+                columns[f"thresholds.{name}"] = _finite(part[f"threshold:{name}"])
         yield pa.table([columns[name] for name in schema.names], schema=schema)
     assert row == left.columns["rows"]
 
@@ -164,7 +168,10 @@ def _answers(shape: Shape, part: pa.Table, own: Sequence[str], classes: Sequence
     if shape.problem == "regression":
         return {"score": score, "prediction": score}
     if shape.problem != "multiclass":
-        return {"score": score, "prediction": pa.array(values >= shape.threshold, mask=~np.isfinite(values))}
+        own_held = None if shape.threshold is not None else part[f"threshold:{shape.champion}"]
+        held = shape.threshold if own_held is None else own_held.to_numpy()
+        answers = {"score": score, "prediction": pa.array(values >= held, mask=~np.isfinite(values))}
+        return answers if own_held is None else answers | {"threshold": _finite(own_held)}
     best = part["class"].to_numpy()
     return {
         "score": score,

@@ -125,15 +125,17 @@ def test_predictions_keep_their_schema(problem, answer):
     schema = schemas(CLOSED, LABELS, Target(problem, ("x",)), LIMITS)["predictions"]
     classes = {"classes": ("x",), "class_scores": [[1.0]]} if problem == "multiclass" else {}
     explained, not_explained = Reasons([Reason("a", -0.5)], "linear", "log_odds", 0.0), Reasons([], "", "", None)
-    for challengers, reasons in product(({}, {"a": [None]}), (None, [explained], [not_explained])):
+    own = (None, [0.5]) if problem in {"binary", "anomaly"} else (None,)
+    for challengers, reasons, thresholds in product(({}, {"a": [None]}), (None, [explained], [not_explained]), own):
         (value,) = encode_predictions(
             ids=["e"], keys=["k"], times_ms=[1], scores=[0.5], predictions=[answer], models=["m@1"], source=SOURCE,
-            offsets=[3], challengers=challengers, reasons=reasons, **classes,
+            offsets=[3], challengers=challengers, reasons=reasons, thresholds=thresholds, **classes,
         )  # fmt: skip
         told = json.loads(value)
         assert valid(schema, told)
         assert set(told) <= set(schema["properties"])
         assert ("reasons" in told) == (reasons is not None)
+        assert ("threshold" in told) == (thresholds is not None)
     assert ("scores" in schema["properties"]) == (problem == "multiclass")
 
 

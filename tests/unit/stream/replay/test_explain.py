@@ -41,7 +41,7 @@ def test_every_decision_comes_back(done: Service) -> None:
         assert (told.outcome, told.seq, told.differs) == ("scored", seq, False)
         assert told.prediction == told.emitted.value == done.raw()[seq].value
         said = done.output()[seq]
-        score, answer = answer_of(told.moment, told.moment.scores()["logistic"], told.threshold)
+        score, answer = answer_of(told.moment, told.moment.scores()["logistic"], told.thresholds["logistic"])
         assert (score, answer) == (said["score"], said["prediction"])
         assert float(told.moment.scores()["tree"][0]) == said["challengers"]["tree"]
         assert said["model"] == f"logistic@{told.records}"
@@ -231,12 +231,34 @@ def test_anomalies_and_classes_and_numbers_are_answered() -> None:
     regression = service(60, problem="regression", learners={"one": "river.linear_model.LinearRegression"}, labels=None)
     told = explained(regression, offsets(regression)[40])
     said = msgspec.json.decode(told.prediction)
-    assert answer_of(told.moment, told.moment.scores()["one"], told.threshold) == (said["score"], said["prediction"])
+    assert answer_of(told.moment, told.moment.scores()["one"], told.thresholds["one"]) == (
+        said["score"],
+        said["prediction"],
+    )
     classes = service(
         60, problem="multiclass", learners={"one": "river.naive_bayes.GaussianNB"},
         labels={"topic": "labels", "id": "id", "value": "y", "time": "time", "classes": ["false", "true"]},
     )  # fmt: skip
     told = explained(classes, offsets(classes)[40])
     said = msgspec.json.decode(told.prediction)
-    assert answer_of(told.moment, told.moment.scores()["one"], told.threshold) == (said["score"], said["prediction"])
+    assert answer_of(told.moment, told.moment.scores()["one"], told.thresholds["one"]) == (
+        said["score"],
+        said["prediction"],
+    )
     assert told.label.value == "true"
+
+
+def test_a_threshold_that_follows_the_stream_is_that_of_the_moment() -> None:
+    """It decides the answer again, and a challenger's by its own."""
+    threshold = {"alerts": "3 per 10h", "at_first": 0.6, "median_of": 1}
+    made = service(COUNT, learners=LEARNERS, predictions={"threshold": threshold})
+    held = set()
+    for offset in offsets(made)[5::9]:
+        told = explained(made, offset)
+        assert (told.outcome, told.differs) == ("scored", False)
+        said = msgspec.json.decode(told.prediction)
+        assert told.thresholds["logistic"] == said["threshold"]
+        score, answer = answer_of(told.moment, told.moment.scores()["logistic"], said["threshold"])
+        assert (score, answer) == (said["score"], said["prediction"])
+        held.add((said["threshold"], told.thresholds["tree"]))
+    assert len(held) > 5
