@@ -20,9 +20,9 @@ FIELDS, ARRIVALS, OWN_TIMES = range(3)
 @compiled
 def fold(
     c: Columns, settings: Any, spans: NDArray[np.int64], widths: NDArray[np.int64], firsts: NDArray[np.int64],
-    computes: NDArray[np.int64], start: int, op: NDArray[np.uint8], rows: NDArray[np.int32], now_ms: NDArray[np.int64],
+    computes: NDArray[np.int64], op: NDArray[np.uint8], rows: NDArray[np.int32], now_ms: NDArray[np.int64],
     target: NDArray[np.float64], previous: NDArray[np.float64], times_ms: NDArray[np.int64], slots: NDArray[np.int64],
-    values: NDArray[np.float64], out: NDArray[np.float64],
+    values: NDArray[np.float64], out: NDArray[np.float64], start: int,
 ) -> int:  # fmt: skip
     """Fold operations from ``start`` on. How many are done: fewer than there are when there is no room for the next."""
     kind, lag, late, horizon, present, tiled, summed, newest = settings

@@ -89,6 +89,22 @@ class Windows:
         self._settings = (kind, lag, late_ms, self._horizon_ms, present, tiles is not None, summed, newest)
         self._empty = np.array([_EMPTY.get(what, np.nan) for what in compute])
         self._begin()
+        self._compile()
+
+    def _compile(self) -> None:
+        """Now, and not when the first batch or the first checkpoint waits for it."""
+        nothing, none, bits = np.empty(0), np.empty(0, np.int64), np.empty(0, np.uint8)
+        self._fold(bits, none.astype(np.int32), none, nothing, nothing, none, none, nothing, np.empty((0, 1, 1)), 0)
+        kernel.restore_entries(self._columns, none, none, none, nothing, none)
+        kernel.restore_order(self._columns, 0, none, none.astype(np.int32))
+        kernel.entries(self._columns, kernel.slots_in(self._columns, 0))
+        keyed.living(self._columns, bits, none)
+
+    def _fold(self, *operations: Any) -> int:
+        done: int = kernel.fold(
+            self._columns, self._settings, self._spans, self._widths, self._firsts, self._computes, *operations
+        )
+        return done
 
     def _begin(self) -> None:
         """Nothing is known."""
@@ -139,10 +155,9 @@ class Windows:
         values = self._values_of(rows, events)
         done, times_ms = 0, rows.times_ms()
         while True:
-            done = kernel.fold(
-                self._columns, self._settings, self._spans, self._widths, self._firsts, self._computes, done,
-                program.op[ops], program.row[ops], program.time_ms[ops], program.target[ops], program.previous[ops],
-                times_ms, known, values, wide,
+            done = self._fold(
+                program.op[ops], program.row[ops], program.time_ms[ops], program.target[ops], program.previous[ops], times_ms,
+                known, values, wide, done,
             )  # fmt: skip
             if done == len(ops):
                 break

@@ -128,6 +128,10 @@ def settings(name: str, stream: Stream, kafka: str, store: str) -> dict[str, Any
         "name": name,
         "events": {"topic": stream.events, "id": "id", "key": "card", "time": "time", "features": ["amount", "hour"]},
         "labels": {"topic": stream.labels, "id": "id", "value": "fraud", "time": "time"},
+        "features": [
+            {"window": {"by": "card", "of": "amount", "compute": ["count", "mean", "std"], "over": ["1h", "1d"]}},
+            {"window": {"by": "card", "of": {"label": None}, "compute": ["count", "mean"], "over": ["1d"]}},
+        ],
         "learners": {"logistic": ["river.preprocessing.StandardScaler", "river.linear_model.LogisticRegression"]},
         "detectors": [
             {"signal": "error", "detector": {"adwin": {"delta": 0.002}}, "response": "reset"},

@@ -56,6 +56,10 @@ def made_over(stream: Stream, directory: Path, store: str, **changes: object) ->
     return pipeline(
         stream, directory, store, checkpoints={"store": store, "every": "700 events", "keep": 4},
         kafka={"bootstrap.servers": stream.kafka, "session.timeout.ms": 1500},
+        features=[
+            {"window": {"by": "card", "of": "amount", "compute": ["count", "mean", "max"], "over": ["1h", "1d"]}},
+            {"window": {"by": "card", "of": {"label": None}, "compute": ["count", "mean"], "over": ["1d"], "tiles": 24}},
+        ],
         learners={
             "logistic": ["river.preprocessing.StandardScaler", "river.linear_model.LogisticRegression"],
             "bayes": "river.naive_bayes.GaussianNB",
