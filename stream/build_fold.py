@@ -16,6 +16,7 @@ from learners.metrics.build import make as make_metrics
 from learners.metrics.coverage import Coverage
 from learners.rows import Layout
 from stream.build_features import build_features
+from stream.build_finds import build_finds
 from stream.codec import EventDecoder, LabelDecoder
 from stream.config import Config, fold_config
 from stream.config_learners import members_of
@@ -101,6 +102,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
         coverage=Coverage(),
         watches=tuple(_watch(spec, config, allow) for spec in config.detectors),
         features=features,
+        finds=build_finds(config, layout),
         background=Background() if config.predictions.reasons else None,
         budgets={} if budget is None else {name: budget() for name in learners},
     )
@@ -259,7 +261,8 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     for name in state.learners:
         specifications[f"learner/{name}"] = {**_learner(answers["learners"], name), "events": shape, **target}
         specifications[f"metrics/{name}"] = {
-            "threshold": {"threshold": answers["predictions"]["threshold"]}, "metrics": answers["metrics"], **target,
+            "threshold": {"threshold": answers["predictions"]["threshold"]},
+            "metrics": {"window": answers["metrics"]["window"]}, **target,
         }  # fmt: skip
     for name in state.budgets:
         learner = specifications[f"learner/{name}"]
@@ -269,6 +272,8 @@ def _specifications(answers: Mapping[str, Any], state: PipelineState) -> dict[st
     specs = [one for one in answers["features"] if "window" in one]
     for stage, spec in zip([stage for stage in state.features if stage.codec], specs, strict=True):
         specifications[f"features/{stage.name}"] = {"stage": spec, "events": {**shape, "computed": None}}
+    if state.finds is not None:
+        specifications["finds"] = {"metrics": answers["metrics"], "key": answers["events"]["key"], "labels": labels}
     if state.background is not None:
         specifications["background"] = {"events": shape}
     return specifications

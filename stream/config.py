@@ -251,6 +251,8 @@ class Config(Section):
                 raise wrong(
                     f"learner {name}: an anomaly problem learns from events, and a blend or `labels` need labels"
                 )
+            if ages_of(spec) and self.events.file is not None and self.events.time is None:
+                raise wrong(f"learner {name}: labels have an age where events have a time: `events: {{time: …}}`")
             before.append(name)
 
     def _check_features(self) -> None:
@@ -336,6 +338,8 @@ class Config(Section):
         answers["predictions"] = {"threshold": dumped["predictions"]["threshold"]}
         if self.predictions.reasons:  # journals of before know no such setting
             answers["predictions"]["reasons"] = self.predictions.reasons
+        if answers["metrics"]["top"] is None:  # as above
+            del answers["metrics"]["top"]
         if (labels := answers["labels"]) is not None:  # as above
             if labels["exclude_if"] is None:
                 del labels["exclude_if"]

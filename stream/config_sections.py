@@ -380,6 +380,11 @@ class Metrics(Section):
     """Prequential metrics: the prediction that was emitted against the label when it came."""
 
     window: Count = Field(default=10_000, description="How many labels the recent metrics cover.")
+    top: Count | None = Field(
+        default=None,
+        description="How many keys can be looked at a day: tells card precision, the share of positives among the best "
+        "so many keys of each day that were not known before. Of binary and anomaly problems, by task.",
+    )
 
 
 class Limits(Section):

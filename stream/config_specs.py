@@ -79,6 +79,9 @@ def hidden_features(config: Config, listed: tuple[Feature, ...]) -> tuple[Featur
             hidden[of] = Feature(of, "number", hidden=True)
     if (exempt := exempt_if(config)) is not None and exempt[0] not in {*kinds, *hidden}:
         hidden[exempt[0]] = Feature(exempt[0], _kind(exempt[1]), required=False, hidden=True)
+    key = config.events.key
+    if config.metrics.top is not None and key is not None and key not in {*kinds, *hidden}:
+        hidden[key] = Feature(key, "key", hidden=True)
     return tuple(hidden.values())
 
 

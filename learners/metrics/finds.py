@@ -31,7 +31,7 @@ class Finds:
     """Precision of the best ``k`` keys of a day that were not known before it.
 
     A key's score is the highest of its events of the day. It is a find when one of them turns out positive within
-    ``wait_ms`` after the day; a key of which no such label comes is none. Keys of which a positive label had come when the day
+    ``wait_ms`` after the day; a key of which no such label comes is none. Keys of which a positive label had come before the day
     began are left out: they have been dealt with. So Le Borgne et al. (2022), *Reproducible Machine Learning for Credit Card
     Fraud Detection*, chapter 4, with labels as they come in the place of a fixed delay. Days are those of the events' own
     times, in UTC, and count when they are over and waited for. Of equal scores at the end of the list the first one stays.
@@ -42,6 +42,8 @@ class Finds:
     ----------
     k : int
         How many keys can be looked at a day, from 1 on.
+    by : str
+        The keys' field, for whoever tells of events and labels.
     wait_ms : int
         How long after a day its labels are waited for.
 
@@ -57,7 +59,8 @@ class Finds:
 
     codec = "pickle"
 
-    def __init__(self, k: int, *, wait_ms: int) -> None:
+    def __init__(self, k: int, by: str = "key", *, wait_ms: int) -> None:
+        self.by = by
         self._k, self._wait_ms = k, wait_ms
         self._days: dict[int, _Day] = {}
         self._known_ms: dict[str, int] = {}
@@ -115,7 +118,7 @@ class Finds:
             best = open_.best
             if len(best) == self._k and score <= best[0][0]:
                 continue
-            if known_ms and known_ms.get(key, begins_ms + 1) <= begins_ms:
+            if known_ms and known_ms.get(key, begins_ms) < begins_ms:
                 continue
             self._list(open_, key, score)
 
@@ -129,7 +132,7 @@ class Finds:
                 continue
             hit = {key for key, count in over.positives.items() if count > 0}
             found = sum(key in hit for key in over.own)
-            new = sum(self._known_ms.get(key, begins_ms + 1) > begins_ms for key in hit)
+            new = sum(self._known_ms.get(key, begins_ms) >= begins_ms for key in hit)
             self._last = found, len(over.best), min(new, self._k)
             self._found, self._shown, self._possible = (
                 old + more for old, more in zip((self._found, self._shown, self._possible), self._last, strict=True)

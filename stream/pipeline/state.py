@@ -10,6 +10,7 @@ from learners.explanations.background import Background
 from learners.features.base import FeatureStage
 from learners.metrics.base import Metrics
 from learners.metrics.coverage import Coverage
+from learners.metrics.finds import Finds
 from stream.codec_specs import Limits
 from stream.pipeline.budget import Budget
 from stream.pipeline.clock import Clock
@@ -104,6 +105,7 @@ class PipelineState:
     coverage: Coverage
     watches: tuple[Watch, ...] = ()
     features: tuple[FeatureStage, ...] = ()
+    finds: Finds | None = None
     background: Background | None = None
     """Rows that explanations compare with; where none are asked for there is none."""
     budgets: dict[str, Budget] = field(default_factory=dict)
@@ -124,6 +126,8 @@ class PipelineState:
             yield f"metrics/{name}", metrics
         for watch in self.watches:
             yield f"detector/{watch.name}", watch.detector
+        if self.finds is not None:
+            yield "finds", self.finds
         if self.background is not None:
             yield "background", self.background
         for name, budget in self.budgets.items():

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.base import EVENT, LABEL, Program
+from stream.pipeline import finds
 from stream.pipeline.batch import Arranged, Batch
 from stream.pipeline.decide import answered, decide, recall_thresholds
 from stream.pipeline.emit import emit
@@ -162,3 +163,5 @@ def _measure(state: PipelineState, arranged: Arranged, scores: dict[str, NDArray
     for name, metrics in state.metrics.items():
         metrics.update(target, answered(name, arranged, scores[name])[rows], previous)
     state.coverage.update(arranged.events, np.array(arranged.draft.ages_ms, np.int64))
+    if state.finds is not None:
+        finds.tell(state.finds, arranged, scores[state.roles.champion], state.clock.stream_time_ms)

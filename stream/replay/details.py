@@ -33,7 +33,7 @@ class TopK:
     """Precision among the best ``k`` of each day: by events, by keys, and by keys that are new.
 
     A key's score is the highest of its day, and it is a hit when an event of that day was positive. New is a key of which no
-    positive label had come when the day (in UTC) began: one that an analyst has not dealt with yet. That is the card precision
+    positive label had come before the day (in UTC) began: one that an analyst has not dealt with yet. That is the card precision
     of Le Borgne et al. (2022), *Reproducible Machine Learning for Credit Card Fraud Detection*, chapter 4, with what is known
     by the labels' own times in the place of a fixed delay.
 
@@ -56,7 +56,7 @@ class TopK:
         if len(judged.key.names) > 1 and bool((keys >= 0).all()):
             pair = days * len(judged.key.names) + keys
             self._add_keys("keys", judge, days, pair, ks)
-            new = judged.known_ms[keys] > judged.time_ms[places] // DAY_MS * DAY_MS
+            new = judged.known_ms[keys] >= judged.time_ms[places] // DAY_MS * DAY_MS
             if new.all():
                 self._again("new", "keys")
             elif new.any():

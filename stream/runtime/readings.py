@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from learners.blend import weights_of
 from stream.pipeline.clock import NEVER
 from stream.pipeline.state import PipelineState
 from stream.records import Outputs
@@ -46,6 +47,8 @@ class TaskReadings:
     """learner -> "all" | "recent" -> metric -> value."""
     coverage: dict[str, float] = field(default_factory=dict)
     frozen: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    """blend -> member -> weight."""
     stages: dict[str, Stage] = field(
         default_factory=lambda: {name: Stage() for name in ("poll", "decode", "step", "encode", "commit", "stall")}
     )
@@ -95,8 +98,13 @@ class TaskReadings:
             )
         self.counts = dict(state.clock.counts)
         self.metrics = {name: {"all": m.all(), "recent": m.recent()} for name, m in state.metrics.items()}
+        if state.finds is not None:
+            told = {"all": state.finds.all(), "recent": state.finds.recent()}
+            for span, figures in self.metrics[state.roles.champion].items():
+                figures |= {f"top_{name}": value for name, value in told[span].items()}
         self.coverage = state.coverage.all()
         self.frozen = dict(state.roles.frozen)
+        self.weights = {name: weights for name, one in state.learners.items() if (weights := weights_of(one))}
         self.lag = dict(lag)
         self._hint_at_orphans()
 

@@ -68,7 +68,7 @@ def by_hand(ops: list[Op], k: int, last_day: int) -> tuple[float, float]:
     for day in range(last_day + 1):
         begins, best, hit = day * DAY_MS, {}, set()
         for op in ops:
-            if op.time_ms // DAY_MS != day or known.get(op.key, begins + 1) <= begins:
+            if op.time_ms // DAY_MS != day or known.get(op.key, begins) < begins:
                 continue
             if op.is_label and op.target > 0.5:
                 hit.add(op.key)

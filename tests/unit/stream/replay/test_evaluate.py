@@ -201,7 +201,7 @@ def by_hand(rows: Any, known: dict[str, float], k: int) -> tuple[float, float]:
     for day in sorted({t // DAY_MS for t, _, _, _ in rows}):
         best: dict[str, float] = {}
         for t, key, s, _ in rows:
-            if t // DAY_MS == day and known.get(key, np.inf) > day * DAY_MS:
+            if t // DAY_MS == day and known.get(key, np.inf) >= day * DAY_MS:
                 best[key] = max(best.get(key, 0.0), s)
         hit = {key for t, key, _, y in rows if y and t // DAY_MS == day and key in best}
         chosen = sorted(best, key=lambda key: -best[key])[:k]
