@@ -82,6 +82,9 @@ class WorkerReadings:
             yield gauge("checkpoint_age_seconds", age_s, "Since the last good checkpoint (or the recovery).")
         for name, reason in sorted(dict(task.frozen).items()):
             yield gauge("learner_frozen", 1, "1 when the learner no longer learns.", learner=name, reason=reason[:80])
+        for name, weights in dict(task.weights).items():
+            for member, weight in weights.items():
+                yield gauge("blend_weight", weight, "What a blend's member weighs.", learner=name, member=member)
         coverage = dict(task.coverage)
         yield count("events", coverage.get("events", 0), "Events accepted since the task's journal began.")
         yield count("events_labelled", coverage.get("labelled", 0), "Of these, those whose label has come.")

@@ -7,6 +7,7 @@ import pytest
 
 from stream.build_fold import build_fold
 from stream.errors import ConfigError
+from stream.runtime.readings import TaskReadings
 from tests.harness import config
 from tests.simulation.lab import LABEL, Lab, canonical, dumped, event, label, load, settled
 from tests.unit.stream.pipeline.test_moment import Curious
@@ -231,6 +232,16 @@ def test_the_moment_of_an_event_holds_the_blend_that_scored(name, cut):
     assert told.base + sum(told.contributions.values()) == pytest.approx(told.value)
 
 
+def test_a_worker_tells_what_members_weigh():
+    """By blend and member, also of a blend that learns some labels only."""
+    one, readings = lab("of blends", detectors=[]).feed(late_labels(), 13), TaskReadings(0)
+    readings.tell(one.fold.state, {})
+    assert {name: list(weights) for name, weights in readings.weights.items()} == {
+        "inner": ["logistic", "bayes"], "answer": ["inner", "bayes"],
+    }  # fmt: skip
+    assert all(sum(weights.values()) == pytest.approx(1.0) for weights in readings.weights.values())
+
+
 # --- labels of some age ----------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +296,15 @@ def test_what_cannot_be_is_refused_in_words(learners, words):
     """When the configuration is read."""
     with pytest.raises(ValueError, match=words):
         config(learners=learners)
+
+
+def test_labels_have_an_age_where_events_have_a_time():
+    """A file without a clock counts events."""
+    with pytest.raises(ValueError, match="learner quick: labels have an age where events have a time"):
+        config(
+            events={"file": "e.jsonl", "id": "id"}, labels={"field": "y", "delay": "2 events"}, kafka=None,
+            learners={"quick": {"learn": LOGISTIC, "labels": {"within": "1h"}}},
+        )  # fmt: skip
 
 
 def test_parameters_that_do_not_fit_name_the_learner():
