@@ -145,7 +145,7 @@ def _threshold(config: Config) -> tuple[float, Callable[[], Budget] | None]:
         return fixed, None
     count, period_ms, by_key = asked.alerts.count, asked.alerts.period_ms, asked.per == "key"
     return asked.at_first, functools.partial(
-        Budget, count, period_ms, by_key=by_key, at_first=asked.at_first, median_of=asked.median_of
+        Budget, count, period_ms, by_key=by_key, at_first=asked.at_first, median_of=asked.median_of, most=asked.most
     )
 
 

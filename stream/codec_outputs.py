@@ -71,8 +71,8 @@ class DetailedPrediction(msgspec.Struct, frozen=True, gc=False):
     scores: dict[str, float] | msgspec.UnsetType
     """By class; only of multiclass problems."""
     prediction: bool | float | str | None
-    threshold: float | msgspec.UnsetType
-    """What the score was held against; absent where it is the same for all."""
+    threshold: float | msgspec.UnsetType | None
+    """What the score was held against, null where no score would do; absent where it is the same for all."""
     model: str
     challengers: dict[str, float | None] | msgspec.UnsetType
     """Their scores by name; absent when there are none."""

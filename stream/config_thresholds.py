@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic import Discriminator, Field, GetCoreSchemaHandler, Tag, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from stream.config_values import UNITS_MS, Duration, Section, wrong
@@ -96,6 +96,16 @@ class AlertThreshold(Section):
     median_of: Annotated[int, Field(ge=1, le=31)] = Field(
         default=3, description="How many of the last full periods say what the threshold is: their median."
     )
+    most: Annotated[int, Field(ge=1, le=_COUNT_MAX)] | None = Field(
+        default=None,
+        description="After so many in a period none is positive, whatever comes. None: there is no such end.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "AlertThreshold":
+        if self.most is not None and self.most < self.alerts.count:
+            raise wrong(f"`most` ({self.most}) must not be less than `alerts` ({self.alerts})")
+        return self
 
 
 def _kind(value: Any) -> str:

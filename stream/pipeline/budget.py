@@ -41,18 +41,22 @@ class Budget:
         The threshold until the first full period is over.
     median_of : int
         Periods that are remembered.
+    most : int, optional
+        A period's last alerts, whatever comes: from then on nothing is positive but what has a key that was.
     """
 
     codec = "pickle"
 
     def __init__(
-        self, count: int, period_ms: int, *, by_key: bool, at_first: float = 0.5, median_of: int = MEDIAN_OF
-    ) -> None:
+        self, count: int, period_ms: int, *, by_key: bool, at_first: float = 0.5, median_of: int = MEDIAN_OF,
+        most: int | None = None,
+    ) -> None:  # fmt: skip
         self.at_first = at_first
         self._count = count
         self._period_ms = period_ms
         self._by_key = by_key
         self._median_of = median_of
+        self._most = most
         self._period: int | None = None
         self._is_full = False
         """Whether the present period began after the first event."""
@@ -62,10 +66,14 @@ class Budget:
         """Of the present period, ascending, ``count`` at most."""
         self._own: dict[str, float] = {}
         """By key, the scores in ``_best``."""
+        self._alerted: dict[str, None] = {}
+        """What was positive in the present period: keys, or numbers of events. Only where there is a ``most``."""
         self._draw()
 
     def decide(self, times_ms: Sequence[int], keys: Sequence[str], scores: Sequence[float]) -> NDArray[np.float64]:
-        """The thresholds of events, in their order, ``(n,)``; NaN where a score is not finite, which is no event here.
+        """The thresholds of events, in their order, ``(n,)``: infinite where nothing more may be positive.
+
+        NaN where a score is not finite, which is no event here.
 
         Parameters
         ----------
@@ -81,10 +89,21 @@ class Budget:
                 continue
             if (period := time_ms // self._period_ms) != self._period:
                 self._turn(period)
-            told.append(self.threshold)
+            told.append(self.threshold if self._most is None else self._held(score, key))
             if score > self._lowest:
                 self._add(score, key)
         return np.array(told, np.float64)
+
+    def _held(self, score: float, key: str) -> float:
+        """Where there is a ``most``: the threshold, and note what is positive."""
+        assert self._most is not None
+        name = key if self._by_key else str(len(self._alerted))
+        if name not in self._alerted:
+            if len(self._alerted) >= self._most:
+                return inf
+            if score >= self.threshold:
+                self._alerted[name] = None
+        return self.threshold
 
     def _turn(self, period: int) -> None:
         """Another period begins."""
@@ -92,7 +111,7 @@ class Budget:
             self._lines = [*self._lines, self._best[0][0]][-self._median_of :]
         self._is_full = self._period is not None
         self._period = period
-        self._best, self._own = [], {}
+        self._best, self._own, self._alerted = [], {}, {}
         self._draw()
 
     def _add(self, score: float, key: str) -> None:
@@ -125,8 +144,16 @@ class Budget:
         return ("budget",)
 
     def dump(self, since: int) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - small: always whole
-        told = {"period": self._period, "is_full": self._is_full, "lines": list(self._lines), "best": list(self._best)}
-        yield "budget", told
+        yield (
+            "budget",
+            {
+                "period": self._period,
+                "is_full": self._is_full,
+                "lines": list(self._lines),
+                "best": list(self._best),
+                "alerted": list(self._alerted),
+            },
+        )
 
     def load(self, chunks: Mapping[str, object]) -> None:
         told = chunks["budget"]
@@ -134,4 +161,5 @@ class Budget:
         self._period, self._is_full, self._lines = told["period"], told["is_full"], list(told["lines"])
         self._best = [tuple(one) for one in told["best"]]
         self._own = {key: score for score, key in self._best} if self._by_key else {}
+        self._alerted = dict.fromkeys(told["alerted"])
         self._draw()

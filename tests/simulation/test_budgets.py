@@ -8,7 +8,7 @@ from tests.simulation.seeds import play
 
 BUDGETS = (
     {"alerts": "2 per 10s", "per": "key"},
-    {"alerts": "5 per 30s", "at_first": 0.4, "median_of": 1},
+    {"alerts": "5 per 30s", "at_first": 0.4, "median_of": 1, "most": 6},
 )
 HISTORIES = 25
 

@@ -54,6 +54,7 @@ def test_a_cost_is_the_threshold_at_which_both_mistakes_cost_the_same():
         ({"predictions": {"threshold": {"cost": {"false_positive": 1}}}}, "false_negative"),
         ({"predictions": {"threshold": {"alerts": "many"}}}, "expected a number of alerts"),
         ({"predictions": {"threshold": {"alerts": "1 per day", "per": "card"}}}, "'event' or 'key'"),
+        ({"predictions": {"threshold": {"alerts": "9 per day", "most": 8}}}, "must not be less than `alerts`"),
         ({"predictions": {"threshold": {"alert": "1 per day"}}}, "alerts"),
         (
             {"predictions": {"threshold": {"alerts": "1 per day"}}, "problem": "regression"},

@@ -125,7 +125,7 @@ def test_predictions_keep_their_schema(problem, answer):
     schema = schemas(CLOSED, LABELS, Target(problem, ("x",)), LIMITS)["predictions"]
     classes = {"classes": ("x",), "class_scores": [[1.0]]} if problem == "multiclass" else {}
     explained, not_explained = Reasons([Reason("a", -0.5)], "linear", "log_odds", 0.0), Reasons([], "", "", None)
-    own = (None, [0.5]) if problem in {"binary", "anomaly"} else (None,)
+    own = (None, [0.5], [None]) if problem in {"binary", "anomaly"} else (None,)
     for challengers, reasons, thresholds in product(({}, {"a": [None]}), (None, [explained], [not_explained]), own):
         (value,) = encode_predictions(
             ids=["e"], keys=["k"], times_ms=[1], scores=[0.5], predictions=[answer], models=["m@1"], source=SOURCE,

@@ -128,6 +128,34 @@ def test_fewer_than_the_budget_are_all_alerts():
     assert told[-3:].tolist() == [0.1] * 3
 
 
+@pytest.mark.parametrize("by_key", [False, True])
+def test_there_is_an_end(by_key):
+    """After the most that a period may have nothing is positive, however the scores rise; keys that were remain so."""
+    rng = np.random.default_rng(7)
+    stream = after(days(rng, 2000, 5, cards=500), days(rng, 2000, 5, shift=3.0, cards=500))
+    free, bound = Budget(50, DAY, by_key=by_key), Budget(50, DAY, by_key=by_key, most=80)
+    assert max(alerts(free, stream, by_key=by_key)) > 100
+    told = alerts(bound, stream, by_key=by_key)
+    assert max(told) == 80
+    assert min(told[2:]) > 20
+
+
+def test_where_it_ends_does_not_depend_on_where_it_is_cut():
+    """Who was positive is saved as well."""
+    times, keys, scores = days(np.random.default_rng(8), 300, 4, cards=60)
+    whole, cut = (Budget(10, DAY, by_key=True, most=12, at_first=0.0) for _ in range(2))
+    expected = whole.decide(times, keys, scores)
+    assert np.isinf(expected).any()
+    told = []
+    for start in range(0, len(times), 7):
+        told += cut.decide(*(column[start : start + 7] for column in (times, keys, scores))).tolist()
+        fresh = Budget(10, DAY, by_key=True, most=12, at_first=0.0)
+        fresh.load(dict(cut.dump(-1)))
+        cut = fresh
+    assert told == expected.tolist()
+    assert dict(cut.dump(-1)) == dict(whole.dump(-1))
+
+
 def test_a_score_that_is_no_number_is_passed_over():
     """It has no threshold and is not counted."""
     told = Budget(1, DAY, by_key=False, at_first=0.5).decide([1, 2, 3], ["", "", ""], [math.nan, 0.6, 0.7])

@@ -166,11 +166,22 @@ def test_the_settings_come_back_from_a_journal():
     """As they were, with every default."""
     answers = config(predictions={"threshold": {"alerts": "100 per 1d"}}).answers()
     assert answers["predictions"] == {
-        "threshold": {"alerts": "100 per day", "per": "event", "at_first": 0.5, "median_of": 3}
+        "threshold": {"alerts": "100 per day", "per": "event", "at_first": 0.5, "median_of": 3, "most": None}
     }
     assert fold_config(answers).answers() == answers
     cost = {"threshold": {"cost": {"false_positive": 1.0, "false_negative": 50.0}}}
     assert fold_config(config(predictions=cost).answers()).answers()["predictions"] == cost
+
+
+def test_nothing_more_is_told_as_null():
+    """After the most of a period there is no number that a score could reach."""
+    one = lab(threshold={**ALERTS, "most": 3}).feed(steps_of("own", 8), 7)
+    ended = [told for told in one.output() if told["threshold"] is None]
+    assert len(ended) > 5
+    assert not any(told["prediction"] for told in ended)
+    whole = lab(threshold={**ALERTS, "most": 3}).feed(steps_of("own", 8))
+    assert whole.said == one.said
+    assert settled(whole.fold) == settled(one.fold)
 
 
 def test_an_anomaly_has_a_budget_too():
