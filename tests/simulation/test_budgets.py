@@ -7,8 +7,8 @@ from tests.simulation.history import draw_history
 from tests.simulation.seeds import play
 
 BUDGETS = (
-    {"alerts": "2 per 10s", "per": "key"},
-    {"alerts": "5 per 30s", "at_first": 0.4, "median_of": 1, "most": 6},
+    {"alerts": "2 per 20s", "per": "key", "median_of": 1, "most": 2},
+    {"alerts": "4 per 60s", "at_first": 0.4, "most": 5},
 )
 HISTORIES = 25
 
