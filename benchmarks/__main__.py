@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import latency, memory, reasons, replay, report, stages, stall, throughput, travel
+from benchmarks import latency, memory, reasons, replay, report, stages, stall, throughput, travel, windows
 from benchmarks.bench import Bench, Figure
 from benchmarks.machine import facts, on_cores
 
-MODULES: tuple[ModuleType, ...] = (throughput, stages, reasons, replay, travel, latency, stall, memory)
+MODULES: tuple[ModuleType, ...] = (throughput, stages, windows, reasons, replay, travel, latency, stall, memory)
 
 
 def names() -> list[str]:

@@ -22,6 +22,12 @@ def compiled(function: F) -> F:
     return made  # type: ignore[no-any-return]
 
 
+def inlined(function: F) -> F:
+    """Compiled into its callers: a call would count references to each of many arrays, there and back."""
+    made: Any = numba.njit(inline="always", error_model="numpy")(function)
+    return made  # type: ignore[no-any-return]
+
+
 @functools.cache
 def _sources() -> str:
     """What all compiled code is made of. Numba itself looks only at the file of the function that is called: after a change in

@@ -10,7 +10,21 @@ from numpy.typing import NDArray
 
 from learners.base import EVENT
 from learners.features import keyed, ring, tiles
-from learners.features.keyed import BASE, CURRENT, NOBODY, Columns
+from learners.features.keyed import (
+    AFTER,
+    BASE,
+    BEFORE,
+    CAPACITY,
+    CURRENT,
+    CURSOR_MS,
+    GENERATION,
+    HEAD,
+    NOBODY,
+    POSITION,
+    SIZE,
+    START,
+    Columns,
+)
 from learners.jit import compiled
 
 FIELDS, ARRIVALS, OWN_TIMES = range(3)
@@ -32,13 +46,13 @@ def fold(
         row, now = rows[at], now_ms[at]
         slot, own = slots[row], min(times_ms[row], now)
         keyed.expire(c, now, horizon)
-        if slot == NOBODY or (op[at] == EVENT and kind != FIELDS and c.generation[slot] == NOBODY):
+        if slot == NOBODY or (op[at] == EVENT and kind != FIELDS and c.slots[slot, GENERATION] == NOBODY):
             continue
         if not tiled and ring.lacks_room(c, slot):
             return at
         keyed.touch(c, slot, now, horizon)
         seen = own - lag if op[at] == EVENT else now - lag - late
-        if not tiled and seen >= c.cursor_ms[slot]:
+        if not tiled and seen >= c.slots[slot, CURSOR_MS]:
             ring.advance(c, slot, seen, spans, summed)
             ring.forget(c, slot, now - horizon)
         if op[at] == EVENT:
@@ -84,7 +98,7 @@ def slots_in(c: Columns, at: int) -> NDArray[np.int64]:
     slot = c.first[at]
     for place in range(found.size):
         found[place] = slot
-        slot = c.after[slot]
+        slot = c.slots[slot, AFTER]
     return found
 
 
@@ -93,12 +107,12 @@ def entries(c: Columns, slots: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray
     """All entries of the slots, one after the other."""
     count = 0
     for slot in slots:
-        count += c.size[slot]
+        count += c.slots[slot, SIZE]
     times, values = np.empty(count, np.int64), np.empty(count, np.float64)
     own = np.empty(count if c.own_ms.size else 0, np.int64)
     place = 0
     for slot in slots:
-        for entry in range(c.size[slot]):
+        for entry in range(c.slots[slot, SIZE]):
             at = ring.cell(c, slot, entry)
             times[place], values[place] = c.time_ms[at], c.value[at]
             if own.size:
@@ -114,13 +128,13 @@ def restore_entries(
 ) -> None:  # fmt: skip
     for place in range(slots.size):
         slot, cells = slots[place], ring.CELLS_MIN
-        if not c.size[slot]:
+        if not c.slots[slot, SIZE]:
             continue
-        while cells < c.size[slot]:
+        while cells < c.slots[slot, SIZE]:
             cells *= 2
-        c.start[slot], c.capacity[slot], c.head[slot] = keyed.hold(c, cells), cells, 0
-        for entry in range(c.size[slot]):
-            at = c.start[slot] + entry
+        c.slots[slot, START], c.slots[slot, CAPACITY], c.slots[slot, HEAD] = keyed.hold(c, cells), cells, 0
+        for entry in range(c.slots[slot, SIZE]):
+            at = c.slots[slot, START] + entry
             c.time_ms[at], c.value[at] = times[begins[place] + entry], values[begins[place] + entry]
             if own.size:
                 c.own_ms[at] = own[begins[place] + entry]
@@ -131,12 +145,12 @@ def restore_order(c: Columns, at: int, slots: NDArray[np.int64], positions: NDAr
     last = NOBODY
     for place in range(slots.size):
         slot = slots[place]
-        c.generation[slot], c.position[slot] = at + c.places[BASE], positions[place]
-        c.before[slot], c.after[slot] = last, NOBODY
+        c.slots[slot, GENERATION], c.slots[slot, POSITION] = at + c.places[BASE], positions[place]
+        c.slots[slot, BEFORE], c.slots[slot, AFTER] = last, NOBODY
         if last == NOBODY:
             c.first[at] = slot
         else:
-            c.after[last] = slot
+            c.slots[last, AFTER] = slot
         last = slot
     c.last[at] = last
     c.live[at] = slots.size

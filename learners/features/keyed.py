@@ -15,13 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.jit import compiled
+from learners.jit import compiled, inlined
 
 NOBODY = -1
 """No slot, no generation."""
 CURRENT, FIRST, BASE, ALIVE, TOP, DROPPED = range(6)
 """Places in ``Columns.places``: open generation, oldest that may hold keys, generation of the first cell of the generations'
 columns, keys in all, first free cell of the pool, slots in ``dropped``."""
+GENERATION, POSITION, AFTER, BEFORE, TOUCHED_MS, START, CAPACITY, HEAD, SIZE, HIGH, CURSOR_MS, LOW = range(12)
+"""Places in ``Columns.slots``.
+
+GENERATION, POSITION: of the key, and its place there in the order of coming. AFTER, BEFORE: its neighbours among the live.
+START, CAPACITY, HEAD, SIZE: its ring of entries (ring.py): first cell in the pool, cells, first entry, entries. CURSOR_MS:
+the time as of which LOW, HIGH and ``sums`` stand: of each span the first entry within, and the first behind all. In tiles,
+LOW: of each span the newest tile's number.
+"""
 GENERATION_MIN, GENERATION_MAX, GENERATION_SHARE = 64, 4096, 128
 """Keys in a generation: a share of those alive, within limits."""
 GENERATIONS_AHEAD = 3 * (GENERATION_MAX // GENERATION_MIN)
@@ -34,27 +42,10 @@ NEVER = -(2**62)
 class Columns(NamedTuple):
     """All of a stage's keyed state. First slots' columns, then the pool of entries, then generations'."""
 
-    generation: NDArray[np.int64]
-    position: NDArray[np.int32]
-    """Of the key within its generation, in the order of coming."""
-    after: NDArray[np.int32]
-    before: NDArray[np.int32]
-    """The generation's live slots, in the order of their positions."""
-    touched_ms: NDArray[np.int64]
-    start: NDArray[np.int64]
-    """Rings of entries (ring.py): first cell in the pool, cells, first entry, entries."""
-    capacity: NDArray[np.int32]
-    head: NDArray[np.int32]
-    size: NDArray[np.int32]
-    cursor_ms: NDArray[np.int64]
-    """The time as of which ``low``, ``high`` and ``sums`` stand."""
-    high: NDArray[np.int32]
-    low: NDArray[np.int32]
-    """``(slots, spans)``: of each span the first entry within; ``high`` is the first behind all."""
+    slots: NDArray[np.int64]
+    """``(slots, LOW + spans)``: all whole numbers of a key side by side, for each is where the processor must look anew."""
     sums: NDArray[np.float64]
     """``(slots, spans, 4)``: sum and sum of squares of what is within, each as an unevaluated sum of two numbers."""
-    tile: NDArray[np.int64]
-    """``(slots, spans)``: number of the newest tile (tiles.py)."""
     tiles: NDArray[np.float64]
     """``(slots, cells, 5)``: count, sum, sum of squares, least, largest."""
     newest: NDArray[np.float64]
@@ -95,33 +86,33 @@ def _enter(c: Columns, slot: int) -> None:
         open_generation(c)
         at += 1
     last = c.last[at]
-    c.generation[slot] = at + c.places[BASE]
-    c.position[slot] = c.made[at]
-    c.before[slot], c.after[slot] = last, NOBODY
+    c.slots[slot, GENERATION] = at + c.places[BASE]
+    c.slots[slot, POSITION] = c.made[at]
+    c.slots[slot, BEFORE], c.slots[slot, AFTER] = last, NOBODY
     if last == NOBODY:
         c.first[at] = slot
     else:
-        c.after[last] = slot
+        c.slots[last, AFTER] = slot
     c.last[at] = slot
     c.made[at] += 1
     c.live[at] += 1
-    c.last_ms[at] = max(c.last_ms[at], c.touched_ms[slot])
+    c.last_ms[at] = max(c.last_ms[at], c.slots[slot, TOUCHED_MS])
 
 
 @compiled
 def _leave(c: Columns, slot: int) -> None:
-    at = c.generation[slot] - c.places[BASE]
-    before, after = c.before[slot], c.after[slot]
+    at = c.slots[slot, GENERATION] - c.places[BASE]
+    before, after = c.slots[slot, BEFORE], c.slots[slot, AFTER]
     if before == NOBODY:
         c.first[at] = after
     else:
-        c.after[before] = after
+        c.slots[before, AFTER] = after
     if after == NOBODY:
         c.last[at] = before
     else:
-        c.before[after] = before
+        c.slots[after, BEFORE] = before
     c.live[at] -= 1
-    c.generation[slot] = NOBODY
+    c.slots[slot, GENERATION] = NOBODY
 
 
 @compiled
@@ -129,8 +120,8 @@ def _drop(c: Columns, slot: int) -> None:
     """The key has expired: nothing of it is kept."""
     _leave(c, slot)
     c.places[ALIVE] -= 1
-    if c.capacity.size and c.capacity[slot]:
-        release(c, c.start[slot], c.capacity[slot])
+    if c.slots[slot, CAPACITY]:
+        release(c, c.slots[slot, START], c.slots[slot, CAPACITY])
     clear(c, slot)
     if not c.is_dropped[slot]:
         c.is_dropped[slot] = True
@@ -141,23 +132,22 @@ def _drop(c: Columns, slot: int) -> None:
 @compiled
 def clear(c: Columns, slot: int) -> None:
     """An empty slot."""
-    c.generation[slot] = NOBODY
-    if c.capacity.size:
-        c.capacity[slot] = c.head[slot] = c.size[slot] = c.high[slot] = 0
-        c.cursor_ms[slot] = NEVER
-        c.low[slot] = 0
-        c.sums[slot] = 0.0
-    if c.tile.size:
-        c.tile[slot] = NEVER
+    c.slots[slot, :CURSOR_MS] = 0
+    c.slots[slot, GENERATION] = NOBODY
+    c.slots[slot, CURSOR_MS] = NEVER
+    c.slots[slot, LOW:] = NEVER if c.tiles.size else 0
+    if c.tiles.size:
         c.tiles[slot] = 0.0
         c.newest[slot] = np.nan
+    else:
+        c.sums[slot] = 0.0
 
 
-@compiled
+@inlined
 def touch(c: Columns, slot: int, now: int, horizon_ms: int) -> None:
     """The key changed: it belongs to the open generation. The one that it leaves may be cleaned."""
-    old = c.generation[slot]
-    c.touched_ms[slot] = now
+    old = c.slots[slot, GENERATION]
+    c.slots[slot, TOUCHED_MS] = now
     if old == c.places[CURRENT]:
         c.last_ms[old - c.places[BASE]] = now
         return
@@ -182,7 +172,7 @@ def _clean(c: Columns, at: int, before_ms: int) -> None:
     """Who is left in a generation moves to the open one; who was last touched at a time or before has expired."""
     slot = c.first[at]
     while slot != NOBODY:
-        if c.touched_ms[slot] <= before_ms:
+        if c.slots[slot, TOUCHED_MS] <= before_ms:
             _drop(c, slot)
         else:
             _leave(c, slot)
@@ -190,7 +180,7 @@ def _clean(c: Columns, at: int, before_ms: int) -> None:
         slot = c.first[at]
 
 
-@compiled
+@inlined
 def expire(c: Columns, now: int, horizon_ms: int) -> None:
     """Drop generations that were last touched ``horizon_ms`` ago or before."""
     at = c.places[FIRST] - c.places[BASE]
@@ -205,7 +195,7 @@ def expire(c: Columns, now: int, horizon_ms: int) -> None:
         at += 1
 
 
-@compiled
+@inlined
 def can_hold(c: Columns, cells: int) -> bool:
     """Whether the pool has a ring of so many cells (a power of two) left."""
     return bool(c.free[_power(cells)] != NOBODY or c.places[TOP] + cells <= c.time_ms.size)
@@ -244,6 +234,6 @@ def _power(cells: int) -> int:
 @compiled
 def living(c: Columns, bits: NDArray[np.uint8], begins: NDArray[np.int64]) -> None:
     """Mark in ``bits`` which positions are live; a generation's begin at ``begins[generation - FIRST]``."""
-    for slot in range(c.generation.size):
-        if c.generation[slot] != NOBODY:
-            bits[begins[c.generation[slot] - c.places[FIRST]] + c.position[slot]] = 1
+    for slot in range(len(c.slots)):
+        if c.slots[slot, GENERATION] != NOBODY:
+            bits[begins[c.slots[slot, GENERATION] - c.places[FIRST]] + c.slots[slot, POSITION]] = 1

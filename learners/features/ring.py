@@ -11,18 +11,18 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.features.keyed import Columns, can_hold, hold, release
-from learners.jit import compiled
+from learners.features.keyed import CAPACITY, CURSOR_MS, HEAD, HIGH, LOW, SIZE, START, Columns, can_hold, hold, release
+from learners.jit import compiled, inlined
 
 CELLS_MIN = 4
 HUGE = 2.0**40
 COUNT, SUM, MEAN, STD, MIN, MAX, LAST, TIME_SINCE, DISTINCT = range(9)
 
 
-@compiled
+@inlined
 def cell(c: Columns, slot: int, entry: int) -> int:
     """Where an entry stands in the pool."""
-    return int(c.start[slot] + ((c.head[slot] + entry) & (c.capacity[slot] - 1)))
+    return int(c.slots[slot, START] + ((c.slots[slot, HEAD] + entry) & (c.slots[slot, CAPACITY] - 1)))
 
 
 @compiled
@@ -62,7 +62,7 @@ def _count_out(c: Columns, slot: int, span: int, value: float) -> None:
     count_in(sums, value, -1.0)
     if value * value > HUGE * sums[2]:
         sums[:] = 0.0
-        for entry in range(c.low[slot, span], c.high[slot]):
+        for entry in range(c.slots[slot, LOW + span], c.slots[slot, HIGH]):
             count_in(sums, c.value[cell(c, slot, entry)], 1.0)
 
 
@@ -79,63 +79,68 @@ def deviation(sums: NDArray[np.float64], count: int) -> float:
     return sqrt(max((sums[2] - quotient) + (sums[3] - low), 0.0) / (count - 1))
 
 
-@compiled
+@inlined
 def advance(c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], summed: bool) -> None:
     """Let windows end at a time that is not before the cursor."""
-    c.cursor_ms[slot] = time_ms
-    while c.high[slot] < c.size[slot]:
-        at = cell(c, slot, c.high[slot])
+    c.slots[slot, CURSOR_MS] = time_ms
+    while c.slots[slot, HIGH] < c.slots[slot, SIZE]:
+        at = cell(c, slot, c.slots[slot, HIGH])
         if c.time_ms[at] > time_ms:
             break
-        c.high[slot] += 1
+        c.slots[slot, HIGH] += 1
         if summed:
             for span in range(spans.size):
                 count_in(c.sums[slot, span], c.value[at], 1.0)
     for span in range(spans.size):
         limit = time_ms - spans[span]
-        while c.low[slot, span] < c.high[slot]:
-            at = cell(c, slot, c.low[slot, span])
+        while c.slots[slot, LOW + span] < c.slots[slot, HIGH]:
+            at = cell(c, slot, c.slots[slot, LOW + span])
             if c.time_ms[at] > limit:
                 break
-            c.low[slot, span] += 1
+            c.slots[slot, LOW + span] += 1
             if summed:
                 _count_out(c, slot, span, c.value[at])
 
 
-@compiled
+@inlined
 def forget(c: Columns, slot: int, before_ms: int) -> None:
     """Let go entries that have left every span and are not after a time."""
-    while c.size[slot] and c.time_ms[c.start[slot] + c.head[slot]] <= before_ms and c.low[slot].min() > 0:
-        c.head[slot] = (c.head[slot] + 1) & (c.capacity[slot] - 1)
-        c.size[slot] -= 1
-        c.high[slot] -= 1
-        c.low[slot] -= 1
+    while c.slots[slot, SIZE] and c.time_ms[c.slots[slot, START] + c.slots[slot, HEAD]] <= before_ms:
+        for span in range(LOW, c.slots.shape[1]):
+            if c.slots[slot, span] == 0:
+                return
+        c.slots[slot, HEAD] = (c.slots[slot, HEAD] + 1) & (c.slots[slot, CAPACITY] - 1)
+        c.slots[slot, SIZE] -= 1
+        c.slots[slot, HIGH] -= 1
+        c.slots[slot, LOW:] -= 1
 
 
-@compiled
+@inlined
 def lacks_room(c: Columns, slot: int) -> bool:
     """Whether the pool must grow before one more entry can come."""
-    return c.size[slot] == c.capacity[slot] and not can_hold(c, max(2 * c.capacity[slot], CELLS_MIN))
+    return c.slots[slot, SIZE] == c.slots[slot, CAPACITY] and not can_hold(
+        c, max(2 * c.slots[slot, CAPACITY], CELLS_MIN)
+    )
 
 
-@compiled
+@inlined
 def insert(
     c: Columns, slot: int, time_ms: int, value: float, own_ms: int, spans: NDArray[np.int64], summed: bool
 ) -> None:
     """One more entry, behind those of its time. ``lacks_room`` has said no."""
-    if c.size[slot] == c.capacity[slot]:
-        cells = max(2 * c.capacity[slot], CELLS_MIN)
+    if c.slots[slot, SIZE] == c.slots[slot, CAPACITY]:
+        cells = max(2 * c.slots[slot, CAPACITY], CELLS_MIN)
         start = hold(c, cells)
-        for entry in range(c.size[slot]):
+        for entry in range(c.slots[slot, SIZE]):
             at = cell(c, slot, entry)
             c.time_ms[start + entry], c.value[start + entry] = c.time_ms[at], c.value[at]
             if c.own_ms.size:
                 c.own_ms[start + entry] = c.own_ms[at]
-        if c.capacity[slot]:
-            release(c, c.start[slot], c.capacity[slot])
-        c.start[slot], c.capacity[slot], c.head[slot] = start, cells, 0
-    entry = c.size[slot]
-    c.size[slot] += 1
+        if c.slots[slot, CAPACITY]:
+            release(c, c.slots[slot, START], c.slots[slot, CAPACITY])
+        c.slots[slot, START], c.slots[slot, CAPACITY], c.slots[slot, HEAD] = start, cells, 0
+    entry = c.slots[slot, SIZE]
+    c.slots[slot, SIZE] += 1
     while entry > 0:
         below = cell(c, slot, entry - 1)
         if c.time_ms[below] <= time_ms:
@@ -149,11 +154,11 @@ def insert(
     c.time_ms[at], c.value[at] = time_ms, value
     if c.own_ms.size:
         c.own_ms[at] = own_ms
-    if time_ms <= c.cursor_ms[slot]:
-        c.high[slot] += 1
+    if time_ms <= c.slots[slot, CURSOR_MS]:
+        c.slots[slot, HIGH] += 1
         for span in range(spans.size):
-            if time_ms <= c.cursor_ms[slot] - spans[span]:
-                c.low[slot, span] += 1
+            if time_ms <= c.slots[slot, CURSOR_MS] - spans[span]:
+                c.slots[slot, LOW + span] += 1
             elif summed:
                 count_in(c.sums[slot, span], value, 1.0)
 
@@ -161,7 +166,7 @@ def insert(
 @compiled
 def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[np.int64], summed: bool) -> None:
     """Remove the newest entry of an event's own time and value, if it is still there."""
-    entry = c.size[slot] - 1
+    entry = c.slots[slot, SIZE] - 1
     while entry >= 0:
         at = cell(c, slot, entry)
         stands = c.own_ms[at] if c.own_ms.size else c.time_ms[at]
@@ -170,17 +175,17 @@ def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[n
         entry -= 1
     if entry < 0:
         return
-    c.size[slot] -= 1
-    for later in range(entry, c.size[slot]):
+    c.slots[slot, SIZE] -= 1
+    for later in range(entry, c.slots[slot, SIZE]):
         at, above = cell(c, slot, later), cell(c, slot, later + 1)
         c.time_ms[at], c.value[at] = c.time_ms[above], c.value[above]
         if c.own_ms.size:
             c.own_ms[at] = c.own_ms[above]
-    if entry < c.high[slot]:
-        c.high[slot] -= 1
+    if entry < c.slots[slot, HIGH]:
+        c.slots[slot, HIGH] -= 1
         for span in range(spans.size):
-            if entry < c.low[slot, span]:
-                c.low[slot, span] -= 1
+            if entry < c.slots[slot, LOW + span]:
+                c.slots[slot, LOW + span] -= 1
             elif summed:
                 _count_out(c, slot, span, value)
 
@@ -188,7 +193,7 @@ def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[n
 @compiled
 def behind(c: Columns, slot: int, time_ms: int) -> int:
     """The first entry after a time."""
-    low, high = 0, c.size[slot]
+    low, high = 0, c.slots[slot, SIZE]
     while low < high:
         middle = (low + high) // 2
         if c.time_ms[cell(c, slot, middle)] <= time_ms:
@@ -217,7 +222,7 @@ def _distinct(c: Columns, slot: int, start: int, stop: int) -> int:
     return count
 
 
-@compiled
+@inlined
 def read(
     c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64], summed: bool,
     out: NDArray[np.float64],
@@ -226,11 +231,11 @@ def read(
 
     From the indices where the time is the cursor's; a time before it is looked up.
     """
-    is_now = time_ms == c.cursor_ms[slot]
-    stop = c.high[slot] if is_now else behind(c, slot, time_ms)
+    is_now = time_ms == c.slots[slot, CURSOR_MS]
+    stop = c.slots[slot, HIGH] if is_now else behind(c, slot, time_ms)
     own = np.zeros(4)
     for span in range(spans.size):
-        start = c.low[slot, span] if is_now else behind(c, slot, time_ms - spans[span])
+        start = c.slots[slot, LOW + span] if is_now else behind(c, slot, time_ms - spans[span])
         count = stop - start
         if summed:
             if is_now:

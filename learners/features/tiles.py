@@ -8,7 +8,7 @@ older than ``span``, and no more than one tile's worth is in doubt. (Tiles, or p
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.features.keyed import NEVER, Columns
+from learners.features.keyed import LOW, NEVER, Columns
 from learners.features.ring import COUNT, LAST, MAX, MEAN, MIN, SUM, TIME_SINCE
 from learners.jit import compiled
 
@@ -27,14 +27,14 @@ def _cell(number: int, first: int, cells: int) -> int:
 @compiled
 def turn(c: Columns, slot: int, span: int, number: int, first: int, cells: int) -> None:
     """Let a tile be the newest: those that it takes the place of are emptied."""
-    newest = c.tile[slot, span]
+    newest = c.slots[slot, LOW + span]
     if number <= newest:
         return
     for empty in range(max(newest + 1, number - cells + 1), number + 1):
         at = _cell(empty, first, cells)
         c.tiles[slot, at, :3] = 0.0
         c.tiles[slot, at, 3:] = np.nan
-    c.tile[slot, span] = number
+    c.slots[slot, LOW + span] = number
 
 
 @compiled
@@ -48,7 +48,7 @@ def put(
         cells = firsts[span + 1] - firsts[span]
         number = tile_of(time_ms, widths[span])
         turn(c, slot, span, number, firsts[span], cells)
-        if number <= c.tile[slot, span] - cells:
+        if number <= c.slots[slot, LOW + span] - cells:
             continue
         own = c.tiles[slot, _cell(number, firsts[span], cells)]
         own[0] += sign
@@ -81,7 +81,7 @@ def read_tiles(
 ) -> None:  # fmt: skip
     """Windows that end at a time, into ``out`` ``(spans, computes)``."""
     for span in range(spans.size):
-        cells, newest = firsts[span + 1] - firsts[span], c.tile[slot, span]
+        cells, newest = firsts[span + 1] - firsts[span], c.slots[slot, LOW + span]
         last = tile_of(time_ms, widths[span])
         count, total, squares, least, largest = 0.0, 0.0, 0.0, np.nan, np.nan
         if newest != NEVER:

@@ -11,7 +11,7 @@ windows in tiles a bounded number of aggregates (tiles.py). The fold is compiled
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from learners.base import EVENT, LABEL, Program, Rows
 from learners.features import kernel, keyed, ring
 from learners.features.kernel import ARRIVALS, FIELDS, OWN_TIMES
-from learners.features.keyed import BASE, CURRENT, DROPPED, FIRST, NEVER, NOBODY, TOP, Columns
+from learners.features.keyed import BASE, CURRENT, DROPPED, FIRST, NOBODY, TOP, Columns
 
 Compute: TypeAlias = Literal["count", "sum", "mean", "std", "min", "max", "last", "time_since", "distinct"]
 COMPUTES: tuple[Compute, ...] = ("count", "sum", "mean", "std", "min", "max", "last", "time_since", "distinct")
@@ -28,7 +28,9 @@ _NEWEST = {"last", "time_since"}
 _SUMMED = {"sum", "mean", "std"}
 _EMPTY = {"count": 0.0, "sum": 0.0, "distinct": 0.0}
 _SLOTS, _CELLS = 256, 2048
-_SLOT_COLUMNS = ("touched_ms", "size", "cursor_ms", "high", "low", "sums", "tile", "tiles", "newest")
+_NUMBERS = (keyed.TOUCHED_MS, keyed.SIZE, keyed.HIGH, keyed.CURSOR_MS)
+"""Of a key's whole numbers those that a checkpoint holds, and what begins at LOW."""
+_AGGREGATES = ("sums", "tiles", "newest")
 
 
 class Windows:
@@ -117,7 +119,7 @@ class Windows:
 
     def _no_columns(self) -> Columns:
         kind, _, _, _, _, tiled, summed, _ = self._settings
-        spans, slots, cells = len(self._spans), 0 if tiled else _SLOTS, 0 if tiled else _CELLS
+        spans, rings, cells = len(self._spans), 0 if tiled else _SLOTS, 0 if tiled else _CELLS
         tiled_slots = _SLOTS if tiled else 0
         generations = keyed.GENERATIONS_AHEAD + 64
 
@@ -128,16 +130,15 @@ class Windows:
             return np.full(size, fill, np.int32)
 
         columns = Columns(
-            generation=integers(_SLOTS, NOBODY), position=small(_SLOTS), after=small(_SLOTS), before=small(_SLOTS),
-            touched_ms=integers(_SLOTS), start=integers(slots), capacity=small(slots), head=small(slots), size=small(slots),
-            cursor_ms=integers(slots, NEVER), high=small(slots), low=np.zeros((slots, spans), np.int32),
-            sums=np.zeros((slots, spans, 4 if summed else 0)), tile=np.full((tiled_slots, spans), NEVER),
+            slots=np.zeros((_SLOTS, keyed.LOW + spans), np.int64), sums=np.zeros((rings, spans, 4 if summed else 0)),
             tiles=np.zeros((tiled_slots, int(self._firsts[-1]), 5)), newest=np.full((tiled_slots, 2), np.nan),
             dropped=small(_SLOTS), is_dropped=np.zeros(_SLOTS, np.bool_), time_ms=integers(cells), value=np.zeros(cells),
             own_ms=integers(cells if kind == ARRIVALS else 0), free=integers(40, NOBODY), made=integers(generations),
             live=integers(generations), last_ms=integers(generations), first=small(generations), last=small(generations),
             room=integers(generations), places=integers(6),
         )  # fmt: skip
+        for slot in range(_SLOTS):
+            keyed.clear(columns, slot)
         columns.places[CURRENT] = -1
         keyed.open_generation(columns)
         return columns
@@ -167,29 +168,33 @@ class Windows:
             wide[row] = np.nan
         return wide.reshape(events, len(self.names))
 
-    def _keys_of(self, rows: Rows) -> list[str | None]:
+    def _keys_of(self, rows: Rows) -> Sequence[str | None]:
         """Of each row; of several fields, one text that no other values make."""
         columns = [rows.column(field) for field in self.by]
         if len(columns) == 1:
-            return [None if value is None else str(value) for value in columns[0]]
+            return cast("Sequence[str | None]", columns[0])
         return [
-            None if None in values else "".join(f"{len(str(value))}:{value}" for value in values)
+            None if None in values else "".join(f"{len(cast('str', value))}:{value}" for value in values)
             for values in zip(*columns, strict=True)
         ]
 
-    def _slots_of(self, keys: list[str | None], program: Program, events: int) -> NDArray[np.int64]:
+    def _slots_of(self, keys: Sequence[str | None], program: Program, events: int) -> NDArray[np.int64]:
         """Where each row's key has its state. Keys that will get an entry get a slot."""
-        known = [NOBODY if key is None else self._slots.get(key, NOBODY) for key in keys]
-        gain: Iterable[int] = range(events)
-        if self._settings[0] != FIELDS:
-            gain = program.row[program.op == LABEL].tolist()
-        for row in gain:
-            key = keys[row]
-            if known[row] == NOBODY and key is not None:
-                known[row] = self._slots[key] if key in self._slots else self._new_slot(key)
-        if self._settings[0] != FIELDS:  # an event of this batch may come after the first label of its key
-            known = [NOBODY if key is None else self._slots.get(key, NOBODY) for key in keys]
-        return np.array(known, np.int64)
+        find = self._slots.get
+        if self._settings[0] == FIELDS:
+            known = [find(key, NOBODY) for key in keys[:events]]  # type: ignore[arg-type] # None is nobody's key
+            if NOBODY in known:
+                known = [NOBODY if key is None else self._slot(key) for key in keys[:events]]
+            return np.array(known, np.int64)
+        for row in program.row[program.op == LABEL].tolist():
+            if (key := keys[row]) is not None:
+                self._slot(key)
+        # an event of this batch may come before the first label of its key
+        return np.array([find(key, NOBODY) for key in keys], np.int64)  # type: ignore[arg-type]
+
+    def _slot(self, key: str) -> int:
+        slot = self._slots.get(key)
+        return self._new_slot(key) if slot is None else slot
 
     def _values_of(self, rows: Rows, events: int) -> NDArray[np.float64]:
         if self.of is None:
@@ -208,21 +213,19 @@ class Windows:
         else:
             slot = len(self._keys)
             self._keys.append(key)
-            if slot >= len(self._columns.generation):
+            if slot >= len(self._columns.slots):
                 self._grow_slots()
         self._slots[key] = slot
         return slot
 
     def _grow_slots(self) -> None:
         """Twice as many."""
-        c, had = self._columns, len(self._columns.generation)
-        names = ("generation", "position", "after", "before", "dropped", "is_dropped", "start", "capacity", "head")
+        c, had = self._columns, len(self._columns.slots)
         grown = {}
-        for name in (*names, *_SLOT_COLUMNS):
+        for name in ("slots", "dropped", "is_dropped", *_AGGREGATES):
             column = getattr(c, name)
             if len(column):
-                more = np.zeros((had, *column.shape[1:]), column.dtype)
-                grown[name] = np.concatenate([column, more])
+                grown[name] = np.concatenate([column, np.zeros_like(column)])
         self._columns = c._replace(**grown)
         for slot in range(had, 2 * had):
             keyed.clear(self._columns, slot)
@@ -248,7 +251,7 @@ class Windows:
         c = self._columns
         for slot in c.dropped[: c.places[DROPPED]].tolist():
             c.is_dropped[slot] = False
-            if c.generation[slot] == NOBODY:
+            if c.slots[slot, keyed.GENERATION] == NOBODY:
                 del self._slots[self._keys[slot]]
                 self._keys[slot] = ""
                 self._free.append(slot)
@@ -297,10 +300,12 @@ class Windows:
 
     def _dump(self, slots: NDArray[np.int64]) -> dict[str, object]:
         c = self._columns
-        told: dict[str, object] = {name: getattr(c, name)[slots] for name in _SLOT_COLUMNS if len(getattr(c, name))}
-        if len(c.capacity):
+        told: dict[str, object] = {name: getattr(c, name)[slots] for name in _AGGREGATES if len(getattr(c, name))}
+        if not len(c.tiles):
             told["time_ms"], told["value"], told["own_ms"] = kernel.entries(c, slots)
-        return {"keys": [self._keys[slot] for slot in slots.tolist()], "positions": c.position[slots], **told}
+        told["numbers"] = c.slots[slots][:, [*_NUMBERS, *range(keyed.LOW, c.slots.shape[1])]]
+        keys = [self._keys[slot] for slot in slots.tolist()]
+        return {"keys": keys, "positions": c.slots[slots, keyed.POSITION], **told}
 
     def load(self, chunks: Mapping[str, object]) -> None:
         self._begin()
@@ -325,18 +330,19 @@ class Windows:
         """One generation: of the keys that its chunk holds, those that did not move on since."""
         kept = np.flatnonzero(living[told["positions"]])
         slots = np.array([self._new_slot(told["keys"][place]) for place in kept.tolist()], np.int64)
-        c = self._columns
-        if len(c.capacity):
-            sizes = told["size"].astype(np.int64)
-            begins = np.concatenate([[0], np.cumsum(sizes)])[:-1]
-            needed = int(sum(_cells(int(size)) for size in sizes[kept]))
-            while c.places[TOP] + needed > len(c.time_ms):
+        numbers = told["numbers"]
+        if "time_ms" in told:
+            sizes = numbers[:, _NUMBERS.index(keyed.SIZE)]
+            begins = np.cumsum(sizes) - sizes
+            needed = sum(_cells(size) for size in sizes[kept].tolist())
+            while self._columns.places[TOP] + needed > len(self._columns.time_ms):
                 self._make_room()
-                c = self._columns
-        for name in _SLOT_COLUMNS:
+        c = self._columns
+        c.slots[slots[:, None], [*_NUMBERS, *range(keyed.LOW, c.slots.shape[1])]] = numbers[kept]
+        for name in _AGGREGATES:
             if len(getattr(c, name)):
                 getattr(c, name)[slots] = told[name][kept]
-        if len(c.capacity):
+        if "time_ms" in told:
             kernel.restore_entries(c, slots, begins[kept], told["time_ms"], told["value"], told["own_ms"])
         kernel.restore_order(c, at, slots, told["positions"][kept])
 
