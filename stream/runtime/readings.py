@@ -49,6 +49,8 @@ class TaskReadings:
     frozen: dict[str, str] = field(default_factory=dict)
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     """blend -> member -> weight."""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """learner -> what its scores are held against, where that follows the scores."""
     stages: dict[str, Stage] = field(
         default_factory=lambda: {name: Stage() for name in ("poll", "decode", "step", "encode", "commit", "stall")}
     )
@@ -104,6 +106,7 @@ class TaskReadings:
                 figures |= {f"top_{name}": value for name, value in told[span].items()}
         self.coverage = state.coverage.all()
         self.frozen = dict(state.roles.frozen)
+        self.thresholds = {name: budget.threshold for name, budget in state.budgets.items()}
         self.weights = {name: weights for name, one in state.learners.items() if (weights := weights_of(one))}
         self.lag = dict(lag)
         self._hint_at_orphans()

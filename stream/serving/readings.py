@@ -85,6 +85,8 @@ class WorkerReadings:
         for name, weights in dict(task.weights).items():
             for member, weight in weights.items():
                 yield gauge("blend_weight", weight, "What a blend's member weighs.", learner=name, member=member)
+        for name, threshold in dict(task.thresholds).items():
+            yield gauge("threshold", threshold, "What a learner's scores are held against.", learner=name)
         coverage = dict(task.coverage)
         yield count("events", coverage.get("events", 0), "Events accepted since the task's journal began.")
         yield count("events_labelled", coverage.get("labelled", 0), "Of these, those whose label has come.")

@@ -72,6 +72,7 @@ def test_every_metric_is_told() -> None:
     readings.lag, readings.counts, readings.outputs = {"a": 1}, {"a": 1}, {"a": 1}
     readings.rejects, readings.alarms, readings.frozen = {"a": 1}, {"a": 1}, {"a": "b"}
     readings.weights = {"a": {"b": 0.5}}
+    readings.thresholds = {"a": 0.5}
     readings.metrics, readings.coverage = {"a": {"all": {"b": 1.0}}}, {"share": 1.0, "age_mean_ms": 1.0}
     readings.unknown_fields = {"a": 1}
 

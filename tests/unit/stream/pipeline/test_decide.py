@@ -10,6 +10,7 @@ from stream.codec_outputs import DetailedPrediction
 from stream.config import fold_config
 from stream.pipeline.budget import Budget
 from stream.pipeline.watch import error
+from stream.runtime.readings import TaskReadings
 from tests.harness import config
 from tests.simulation.lab import Lab, dumped, event, label, load, settled
 
@@ -182,6 +183,15 @@ def test_nothing_more_is_told_as_null():
     whole = lab(threshold={**ALERTS, "most": 3}).feed(steps_of("own", 8))
     assert whole.said == one.said
     assert settled(whole.fold) == settled(one.fold)
+
+
+def test_the_threshold_of_now_is_read():
+    """Of each learner: what the next event will be held against."""
+    steps, readings = steps_of("own", 9), TaskReadings(0)
+    before, after = lab().feed(steps), lab().feed([*steps, event(999, 199_000)])
+    readings.tell(before.fold.state, {})
+    assert after.output()[-1]["threshold"] == readings.thresholds["logistic"]
+    assert readings.thresholds["bayes"] != readings.thresholds["logistic"]
 
 
 def test_an_anomaly_has_a_budget_too():
