@@ -148,6 +148,7 @@ def world(draw: random.Random, records: tuple[int, int] = (20, 90)) -> World:
             "detectors": detectors,
             "learn_errors_max": errors_max,
             "time_jump_max": draw.choice(["10s", "1d"]),
+            **({"metrics": {"top": 2}} if problem in {"binary", "anomaly"} and errors_max != 2 else {}),
         }
     )
     for number in range(draw.choice([1, 1, 2])):
