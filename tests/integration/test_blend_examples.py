@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -64,32 +65,64 @@ def feed(directory: Path) -> dict[str, bool]:
     return truth
 
 
+class Ran(NamedTuple):
+    """The example, when it has run."""
+
+    config: str
+    truth: dict[str, bool]
+    scores: list[dict[str, float]]
+    """Of each event, by learner."""
+
+
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bool], list[dict[str, float]]]:
-    """The truth, and each event's score by learner."""
+def said(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Run over its files to their end."""
     place = tmp_path_factory.mktemp("speeds")
     shutil.copy(EXAMPLE, place)
-    truth = feed(place / "feed")
+    truth, path = feed(place / "feed"), str(place / EXAMPLE.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADRACE_SERVE__PORT", "0")
-        assert main(["run", str(place / EXAMPLE.name)]) == 0
+        assert main(["run", path]) == 0
     lines = (place / "two-label-speeds-out" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     told = [json.loads(line) for line in lines]
-    return truth, [{"id": one["id"], "answer": one["score"], **one["challengers"]} for one in told]
+    return Ran(path, truth, [{"id": one["id"], "answer": one["score"], **one["challengers"]} for one in told])
 
 
-def loss(said: tuple[dict[str, bool], list[dict[str, float]]], learner: str, first_day: int, last_day: int) -> float:
+def loss(said: Ran, learner: str, first_day: int, last_day: int) -> float:
     """Mean log loss in nats over the events of these days."""
-    truth, scores = said
-    rows = scores[first_day * A_DAY : last_day * A_DAY]
+    truth = said.truth
+    rows = said.scores[first_day * A_DAY : last_day * A_DAY]
     given = [one[learner] if truth[one["id"]] else 1 - one[learner] for one in rows]
     return float(-np.log(np.clip(given, 1e-9, 1)).mean())
 
 
 def test_every_event_is_answered_by_the_blend(said):
     """With both members beside it."""
-    assert len(said[1]) == DAYS * A_DAY
-    assert all(set(one) == {"id", "answer", "quick", "slow"} for one in said[1])
+    assert len(said.scores) == DAYS * A_DAY
+    assert all(set(one) == {"id", "answer", "quick", "slow"} for one in said.scores)
+
+
+def test_an_audit_finds_what_was_emitted(said):
+    """Folded again, byte by byte."""
+    assert main(["audit", said.config]) == 0
+
+
+def test_an_event_of_the_past_is_explained_by_blend_and_members(said, capsys):
+    """The same scores as were emitted, and an exact sum: a stack of linear models."""
+    assert main(["explain", said.config, "--event", "p9000", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {name: one["score"] for name, one in told["learners"].items()} == {
+        name: score for name, score in said.scores[9000].items() if name != "id"
+    }
+    explained = told["learners"]["answer"]["explanation"]
+    assert (explained["method"], explained["of"]) == ("linear", "log_odds")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_example_passes_every_check(said):
+    """Cuts, saves and three hash seeds: members, and the blend with them."""
+    assert main(["check", said.config, "--offline"]) == 0
 
 
 def test_before_the_change_the_blend_is_the_best(said):
