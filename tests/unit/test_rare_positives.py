@@ -9,12 +9,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from learners.conformance import synthetic
-from stream.config import Config, validate
+from stream.build_fold import build_fold, lineage
+from stream.config import Config, load, validate
 from stream.config_loading import Source
 from stream.errors import ConfigError
 from stream.parts import build_learner
 
 PAGE = Path(__file__).parents[2] / "docs" / "rare-positives.md"
+EXAMPLE = PAGE.parents[1] / "examples" / "rare-positives.yaml"
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 AROUND = """
 name: shop
@@ -41,6 +43,15 @@ def test_a_block_of_the_page_works(block: str) -> None:
         assert learner.run(load.rows, load.program, 0, len(load.program), scores) == len(load.program)
         assert ((scores >= 0.0) & (scores <= 1.0)).all()
         assert len(np.unique(scores)) > 50
+
+
+def test_the_example_builds() -> None:
+    """examples/rare-positives.yaml is what the page's figures are of: it is valid, and its fold can be built."""
+    config = load(EXAMPLE, {})
+    fold = build_fold(lineage(config, {}), ())
+    assert list(fold.state.learners) == list(config.learners)
+    assert fold.state.finds is not None
+    assert f"examples/{EXAMPLE.name}" in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_page_shows_each_wrapper() -> None:
