@@ -112,7 +112,8 @@ def windows(
 
 
 def _ms(span: str) -> int:
-    return int(pd.Timedelta(span) / pd.Timedelta(1, "ms"))
+    """``7d`` as Headrace writes it; pandas wants a day to be ``D``."""
+    return int(pd.Timedelta(span.replace("d", "D")) / pd.Timedelta(1, "ms"))
 
 
 def _slicewise(ufunc: np.ufunc, kept: Floats, first: Ints, stop: Ints, empty: float) -> Floats:
