@@ -41,7 +41,7 @@ def _measure(
     bootstrap: str, events: str, predictions: str, lines: Sequence[bytes], worker: service.Running
 ) -> list[float]:
     """Milliseconds of each event. The first is sent alone, so that the clock starts with a worker that works."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0, "enable.idempotence": True})
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap, "group.id": "benchmarks", "enable.auto.commit": False,
