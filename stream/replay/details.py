@@ -29,6 +29,20 @@ def plains(values: NDArray[np.float64]) -> list[float | None]:
     return [plain(value) for value in values.tolist()]
 
 
+def alerts_a_day(judged: Judged, learner: str) -> dict[str, Any]:
+    """How many answers are yes, by ``events`` and by distinct ``keys``: the median day (UTC) with events, and the worst."""
+    if not len(judged):
+        return {}
+    days, day = np.unique(judged.time_ms // DAY_MS, return_inverse=True)
+    positive = judged.positive(learner)
+    told = {"events": np.bincount(day[positive], minlength=len(days))}
+    keys = judged.key.codes
+    if len(judged.key.names) > 1 and bool((keys >= 0).all()):
+        pairs = np.unique(day[positive] * len(judged.key.names) + keys[positive])
+        told["keys"] = np.bincount(pairs // len(judged.key.names), minlength=len(days))
+    return {what: {"median": float(np.median(counts)), "most": int(counts.max())} for what, counts in told.items()}
+
+
 class TopK:
     """Precision among the best ``k`` of each day: by events, by keys, and by keys that are new.
 

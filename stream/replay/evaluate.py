@@ -184,6 +184,7 @@ def _learner(one: Contestant, codes: Ints, pieces: Slices, shared: Mapping[str, 
     figures["by_time"] = {name: details.plains(values) for name, values in by_time.items()}
     if isinstance(judge, Binary):
         figures["positives"] = int(judge.positive.sum())
+        figures["alerts_a_day"] = details.alerts_a_day(one.judged, one.learner)
         top = one.top_k()
         figures |= {
             "top_k": top.figures(),

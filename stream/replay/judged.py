@@ -90,6 +90,14 @@ class Judged:
             return known & (said.scores >= 0.0) & (said.scores <= 1.0)
         return known & np.isfinite(said.scores)
 
+    def positive(self, learner: str) -> NDArray[np.bool_]:
+        """Of every event, labelled or not, whether this learner's answer is yes. Binary and anomaly only."""
+        said = self.learners[learner]
+        held = self.run.threshold if said.thresholds is None else said.thresholds
+        assert held is not None
+        with np.errstate(invalid="ignore"):
+            return np.asarray(said.scores >= held)
+
     def judge(self, learner: str, places: NDArray[np.int64]) -> Judge:
         """Over these events, which it can judge."""
         said, label = self.learners[learner], self.label[places]

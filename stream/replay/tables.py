@@ -176,6 +176,9 @@ def _facts(own: Mapping[str, Any], run: Run, alarms: int) -> Iterator[tuple[str,
     yield "learners", ", ".join(f"{name} ({figures['role']})" for name, figures in own["learners"].items())
     if own.get("threshold") is not None:
         yield "threshold", f"{own['threshold']:g}"
+    alerts = own["learners"][own["champion"]].get("alerts_a_day", {})
+    for what, told in alerts.items():
+        yield f"alerts a day, {what}", f"median {told['median']:g}, at most {told['most']:,}"
     unscored = {name: figures["unscored"] for name, figures in own["learners"].items() if figures["unscored"]}
     if unscored:
         yield "labelled, not scored", ", ".join(f"{name}: {number(count)}" for name, count in unscored.items())

@@ -46,8 +46,26 @@ def test_judges_what_was_answered(tmp_path, data):
         assert 0 < figures["recall"] < 1
 
 
+def test_tells_how_many_alerts_came_in_a_day(tmp_path, data):
+    """Of all events, with labels or without, by event and by key."""
+    result = backtest(data, out=tmp_path / "backtest")
+    table = result.predictions()
+    (run,) = result.metrics["runs"].values()
+    days = table.time.dt.floor("D")
+    for name, answer in (
+        ("main", table.prediction == True),  # noqa: E712 - null is no alert
+        ("second", table["challengers.second"] >= table["thresholds.second"]),
+    ):
+        told = run["learners"][name]["alerts_a_day"]
+        by_event = answer.astype(int).groupby(days).sum()
+        by_key = table.key.where(answer).groupby(days).nunique()
+        assert told["events"] == {"median": by_event.median(), "most": by_event.max()}
+        assert told["keys"] == {"median": by_key.median(), "most": by_key.max()}
+        assert told["events"]["most"] > told["keys"]["most"] > 0
+
+
 def test_the_report_is_written(tmp_path, data):
     """Of two configurations, one with a number and one with a budget."""
     fixed = {**data, "name": "fixed", "predictions": {"threshold": 0.5}}
     result = backtest([data, fixed], out=tmp_path / "backtest", report=True)
-    assert (result.path / "report.html").exists()
+    assert "alerts a day, keys" in (result.path / "report.html").read_text()
