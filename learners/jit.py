@@ -16,7 +16,7 @@ def compiled(function: F) -> F:
     made: Any
     try:
         made = numba.njit(cache=True, error_model="numpy")(function)  # no look for zero before each division
-        made._cache._cache_file._source_stamp = _sources()  # noqa: SLF001 - see there
+        made._cache._cache_file._source_stamp = _sources(Path(function.__code__.co_filename).parent)  # noqa: SLF001 - see there
     except (RuntimeError, AttributeError):  # no place that may be written to, or another Numba
         made = numba.njit(error_model="numpy")(function)
     return made  # type: ignore[no-any-return]
@@ -29,11 +29,11 @@ def inlined(function: F) -> F:
 
 
 @functools.cache
-def _sources() -> str:
-    """What all compiled code is made of. Numba itself looks only at the file of the function that is called: after a change in
-    another one, which that calls, it would go on with the old code.
+def _sources(directory: Path) -> str:
+    """What the compiled code of a directory is made of. Numba itself looks only at the file of the function that is called:
+    after a change in another one, which that calls, it would go on with the old code.
     """
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    for file in (Path(__file__), *sorted(directory.glob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
