@@ -79,7 +79,7 @@ class Windows:
         self.names = tuple(f"{what}_{one}_{span}_by_{'_'.join(by)}" for span in over_ms for one in compute)
         self._text = text
         self._spans = np.array(list(over_ms.values()), np.int64)
-        self._computes = np.array([COMPUTES.index(what) for what in compute], np.int64)
+        self._computes = np.array([COMPUTES.index(one) for one in compute], np.int64)
         kind = FIELDS if of is not None else ARRIVALS if lag_ms is None else OWN_TIMES
         lag = lag_ms or 0
         self._horizon_ms = int(self._spans.max()) + lag + late_ms
@@ -314,7 +314,7 @@ class Windows:
         begins = np.concatenate([[0], np.cumsum(made)])
         living = np.unpackbits(told["living"], count=int(begins[-1])).astype(np.bool_)
         self._columns.places[[BASE, FIRST, CURRENT]] = first, first, first + len(made) - 1
-        while len(made) + keyed.GENERATIONS_AHEAD >= len(self._columns.made):
+        while len(made) - 1 + keyed.GENERATIONS_AHEAD >= len(self._columns.made):
             self._make_room()
         c = self._columns
         c.live[: len(made)] = 0

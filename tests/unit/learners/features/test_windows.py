@@ -225,3 +225,15 @@ def test_labels_of_keys_without_events_wait():
     ops = [Op(EVENT, 0, 0), Op(EVENT, 1, 1), Op(LABEL, 0, 2, 1.0), Op(EVENT, 2, 3)]
     history = History([0, 1, 3], ["k"] * 3, [1.0] * 3, ops)
     assert run(stage, history)[:, 0].tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("keys", [4096, 4160, 4161, 4300])
+def test_a_state_of_many_generations_loads(keys):
+    """Of as many as the columns have room for at first, one fewer and one more."""
+    stage = Windows(["key"], "value", ["count"], {"1d": 86_400_000})
+    history = steady(keys, 10**9, every_ms=0)
+    run(stage, history)
+    other = Windows(["key"], "value", ["count"], {"1d": 86_400_000})
+    other.load(dict(stage.dump(-1)))
+    assert len(other) == len(stage) == keys
+    assert walked(other) == walked(stage)
