@@ -67,11 +67,20 @@ def test_what_is_right_is_told_of_all_rows_of_those_tuned_on_and_of_the_rest() -
     """Beside the last label that was known: before there is one, it says false."""
     label = np.arange(elec2.TUNED + 2) < elec2.TUNED
     frame = pd.DataFrame({"score": np.ones(len(label)), "label": label, "challengers.other": np.zeros(len(label))})
-    told = elec2.accuracies(frame, 2, "mixture")
+    told = {name: elec2.shares(own) for name, own in elec2.answered(frame, 2, "mixture").items()}
     rows = elec2.TUNED + 2
     assert told["mixture"] == (elec2.TUNED / rows, 1.0, 0.0)
     assert told["other"] == (2 / rows, 0.0, 1.0)
     assert told["last label known"] == ((elec2.TUNED - 2) / rows, (elec2.TUNED - 2) / elec2.TUNED, 0.0)
+
+
+def test_the_lead_of_one_over_another_is_told_with_what_is_luck_of_the_weeks() -> None:
+    """Right in every tenth row more, week after week: no week is luckier. Equal answers have no lead."""
+    one = np.ones(10 * elec2.WEEK, bool)
+    other = np.arange(len(one)) % 10 > 0
+    low, high = elec2.lead(one, other)
+    assert 9.9 < low <= high < 10.2
+    assert elec2.lead(other, other) == (0.0, 0.0)
 
 
 def test_a_figure_that_is_missed_is_told() -> None:
