@@ -237,3 +237,28 @@ def test_a_state_of_many_generations_loads(keys):
     other.load(dict(stage.dump(-1)))
     assert len(other) == len(stage) == keys
     assert walked(other) == walked(stage)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_checkpoints_of_many_generations(kind):
+    """Keys move from chunk to chunk, chunks are cleaned, keys expire; a state loaded from what is stored goes on alike."""
+    history = steady(6000, 700, seed=5, every_ms=3)
+    generator = np.random.default_rng(6)
+    labelled = generator.permutation(5000)[:1500].tolist()
+    labels = [Op(LABEL, one, history.times_ms[one + 300], float(one % 3 == 0)) for one in labelled]
+    history.ops = sorted([*history.ops, *labels], key=lambda op: (op.now_ms, -op.kind))
+    whole, pieces, store, since = KINDS[kind](), KINDS[kind](), {}, -1
+    want = run(whole, history)
+    got = []
+    for at in range(0, len(history.ops), 400):
+        part = History(history.times_ms, history.keys, history.values, history.ops[at : at + 400])
+        got.append(run(pieces, part, records=at))
+        store |= dict(pieces.dump(since))
+        store = {name: store[name] for name in pieces.alive()}
+        since = at + len(part.ops)
+        if generator.random() < 0.5:
+            pieces = KINDS[kind]()
+            pieces.load(pickle.loads(pickle.dumps(store)))
+    assert np.array_equal(np.concatenate(got), want, equal_nan=True)
+    assert walked(pieces) == walked(whole)
+    assert len(list(whole.alive())) > 3
