@@ -64,13 +64,25 @@ def missing(expected: tuple[str, ...], output: str) -> str | None:
 
 
 @pytest.fixture(scope="module")
+def pages() -> dict[str, dict[int, str]]:
+    """What was said by the pages that were run."""
+    return {}
+
+
+@pytest.fixture
 def said(
-    request: pytest.FixtureRequest, kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[int, str]]:
-    """What each block of a page printed, by its line; blocks that were not reached are missing."""
-    page: str = request.param
-    place = tmp_path_factory.mktemp(page)
-    redis = f"{redis_url.rpartition('/')[0]}/7"
+    block: Block, pages: dict[str, dict[int, str]], kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, str]:
+    """What each block of the block's page printed, by its line; blocks that were not reached are missing. A page runs once."""
+    if block.page not in pages:
+        pages[block.page] = run(
+            block.page, kafka, f"{redis_url.rpartition('/')[0]}/7", tmp_path_factory.mktemp(block.page)
+        )
+    return pages[block.page]
+
+
+def run(page: str, kafka: str, redis: str, place: Path) -> dict[int, str]:
+    """All of a page's commands in one shell."""
     ours = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HEADRACE_SERVE__PORT": str(free_port()),
@@ -100,8 +112,8 @@ def said(
         reached[max(reached)] += f"(the page ended here, exit code {shell.returncode})"
         for directory in place.rglob("redis"):  # a worker that was ended by force leaves its server
             EmbeddedRedis(directory).stop()
-    yield reached
     _clean(kafka, redis)
+    return reached
 
 
 def _clean(kafka: str, redis: str) -> None:
@@ -116,9 +128,8 @@ def _clean(kafka: str, redis: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "block"),
-    [pytest.param(page, block, id=f"{page}-line-{block.line}") for page in PAGES for block in BLOCKS[page]],
-    indirect=["said"],
+    "block",
+    [pytest.param(block, id=f"{page}-line-{block.line}") for page in PAGES for block in BLOCKS[page]],
 )
 def test_a_block_of_a_tutorial(block: Block, said: dict[int, str]) -> None:
     """A block of the page runs, and prints the lines that the page shows."""
