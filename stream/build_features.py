@@ -31,20 +31,30 @@ def build_features(config: Config, layout: Layout, log: Mapping[str, Any]) -> tu
     texts = {feature.name for feature in layout.features or () if feature.kind in TEXTS}
     taken = {feature.name for feature in layout.features or ()}
     parts: set[str] = set()
-    for spec in config.features:
-        if spec.window is not None:
-            _check_partial(config, spec.window, int(log.get("partitions", 1)))
+    hidden = {feature.name for feature in layout.features or () if feature.hidden}
+    for place, spec in enumerate(config.features):
+        at = f"features[{place}]"
         try:
+            if spec.window is not None:
+                _check_window(config, spec.window, int(log.get("partitions", 1)))
             stage = _stage(config, spec, texts, taken)
         except ValueError as error:
-            raise ConfigError(f"features: {error}") from error
+            raise ConfigError(f"{at}: {error}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{at}: {error.message}", error.hint) from error
         for name in stage.names:
+            if name in hidden:
+                raise ConfigError(
+                    f"{at}: {name!r} is computed, and windows are over fields of the events and over labels"
+                )
             if name in taken:
-                raise ConfigError(f"features: there are two features {name!r}", "give one of them a `name`")
+                raise ConfigError(f"{at}: there is a feature {name!r} already", "give one of the two another `name`")
             taken.add(name)
         if stage.codec:
             if stage.name in parts:
-                raise ConfigError(f"features: there are two windows {stage.name!r}", "give one of them a `name`")
+                raise ConfigError(
+                    f"{at}: there are windows {stage.name!r} already", "give one of the two another `name`"
+                )
             parts.add(stage.name)
         stages.append(stage)
     return tuple(stages)
@@ -61,8 +71,10 @@ def _stage(config: Config, spec: StageSpec, texts: set[str], taken: set[str]) ->
     assert pair is not None
     for name in (pair.of, pair.to):
         if name not in taken or name in texts:
-            what = "is text" if name in texts else "is no feature, of the events or computed above"
-            raise ConfigError(f"features: {name!r} {what}{nearest(name, taken - texts)}")
+            if name in texts:
+                raise ConfigError(f"{name!r} is text; ratios and differences are of numbers")
+            what = f"{name!r} is no feature of the events, and none that is computed above"
+            raise ConfigError(what + nearest(name, taken - texts), f"there are {', '.join(sorted(taken - texts))}")
     return stages.Pair("difference" if spec.ratio is None else "ratio", pair.of, pair.to, pair.name)
 
 
@@ -72,7 +84,7 @@ def _windows(config: Config, window: Window, texts: set[str]) -> FeatureStage:
     of, lag_ms = window.of, None
     if isinstance(of, LabelValue):
         if config.labels is None or config.problem == "multiclass":
-            raise ConfigError("features: windows of labels need labels that are numbers or true and false")
+            raise ConfigError("windows of labels need labels that are numbers or true and false")
         lag_ms = None if of.label is None else of.label.lag.ms
         of = None
     elif of is None:
@@ -91,11 +103,13 @@ def _windows(config: Config, window: Window, texts: set[str]) -> FeatureStage:
     )
 
 
-def _check_partial(config: Config, window: Window, partitions: int) -> None:
+def _check_window(config: Config, window: Window, partitions: int) -> None:
     by = [one.field for one in window.by]
+    if len(set(by)) < len(by):
+        raise ConfigError(f"`by` names {by[0]!r} twice")
     if partitions > 1 and not window.partial and config.events.key not in by:
         raise ConfigError(
-            f"features: the events are in {partitions} partitions by {config.events.key or 'no key'}, so a task sees only "
-            f"its part of each {' and '.join(by)}",
+            f"the events are in {partitions} partitions by {config.events.key or 'no key'}, so a task sees only its part of "
+            f"each {' and '.join(by)}",
             f"key the events by {by[0]}, use one partition, or accept it with `partial: true`",
         )

@@ -127,7 +127,7 @@ class Config(Section):
         description="File pipelines: directory of predictions, alarms, rejects and journal. Default: `./<name>-out`.",
     )
     features: Features = Field(
-        default=(), description="Computed features, in this order: a later one may use an earlier."
+        default=(), description="Computed features, in this order. A ratio or a difference may use those above it."
     )
     learners: Annotated[dict[Text, LearnerSpec], Field(min_length=1)] = Field(
         description="Names of learners, each with a part, a chain (list) of parts, or `{factory: module:function}`. "

@@ -55,7 +55,7 @@ class Windows:
     tiles : int, optional
         Keep aggregates of so many parts of each span, not entries: a window then misses up to one part at its older end.
     text : bool
-        Whether the field is text: then only ``count`` and ``distinct``. Texts are told apart by 53 bits of their hash.
+        Whether the field is text: then only ``count``, ``distinct`` and ``time_since``. Texts are told apart by 53 bits of their hash.
     name : str, optional
         In place of what is aggregated in the features' names.
 
@@ -354,7 +354,7 @@ def _check(
     if unknown := [what for what in compute if what not in COMPUTES]:
         raise ValueError(f"there is no {unknown[0]!r}; windows compute {', '.join(COMPUTES)}")
     if not compute or not over_ms or min(over_ms.values()) < 1:
-        raise ValueError("windows need something to compute, and spans of at least a millisecond")
+        raise ValueError("windows need something to compute, and lengths above nothing")
     if lag_ms is not None and of is not None:
         raise ValueError("only labels have a lag")
     if of == "" and (wrong := sorted(set(compute) - {"count", "time_since"})):
@@ -365,8 +365,9 @@ def _check(
         raise ValueError("tiles cannot tell how many values are distinct: leave `tiles` out")
     if tiles is not None and of is None and {"min", "max"} & set(compute):
         raise ValueError("tiles cannot take back a label's min or max: leave `tiles` out")
-    if tiles is not None and any(span % tiles for span in over_ms.values()):
-        raise ValueError(f"a span is not a whole number of milliseconds for each of {tiles} tiles")
+    for name, span in over_ms.items():
+        if tiles is not None and span % tiles:
+            raise ValueError(f"{name} in {tiles} tiles is not a whole number of milliseconds each; take 6, 8, 10 or 24")
 
 
 def _number_of(text: str) -> float:

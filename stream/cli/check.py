@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from learners.aged import Aged
@@ -20,9 +21,12 @@ from stream.build import open_log, open_store, signing_key
 from stream.build_fold import build_fold, build_learners, lineage
 from stream.cli.output import print_json, size
 from stream.config import Config, load
+from stream.config_loading import nearest
 from stream.config_specs import codec_specs
 from stream.config_values import EventCount
 from stream.errors import HeadraceError
+from stream.pipeline.fold import Fold
+from stream.transport.readers import open_records
 
 HASH_SEEDS = ("0", "1", "4711")
 DIGESTS_S = 600
@@ -65,11 +69,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _configuration(config: Config) -> Iterator[str]:
     try:
-        build_fold(lineage(config, {}), ())
+        fold = build_fold(lineage(config, {}), ())
         if config.on_files:
             open_log(config).close()
+            yield from _first_events(config, fold)
     except HeadraceError as error:
         yield str(error)
+
+
+def _first_events(config: Config, fold: Fold) -> Iterator[str]:
+    """Of files: when the first hundred events would all be refused, why the first one would."""
+    paths = [config.path(file) for file in config.events.file or ()]
+    records = next((batch.slice(0, 100) for batch in open_records(paths)), None)
+    if records is None:
+        return
+    rejects = fold.events(records).rejects
+    if len(rejects) < sum(value is not None for value in records.values):
+        return
+    error = rejects[min(rejects)].error
+    field, _, what = error.partition(": ")
+    near = ""
+    if what == "required field missing":
+        with suppress(ValueError):
+            near = nearest(field, json.loads(records.values[min(rejects)] or b""))
+    yield f"all of the first {len(rejects)} events of {paths[0]} would be refused: {error}{near}"
 
 
 def learners(config: Config, path: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ from stream.cli.output import age, confirmed, print_json, size, table
 from stream.cli.stores import Found, checkpoints_of, store_of, tasks_of
 from stream.config import Config, load
 from stream.errors import CheckpointError, ConfigError
+from stream.pipeline.clock import NEVER
 
 COLUMNS = ("task", "entry", "records", "stream time", "age", "size", "pin", "problem")
 
@@ -105,7 +106,9 @@ def _row(found: Found, now_s: float) -> dict[str, object]:
 
 
 def instant(time_ms: int) -> str:
-    """A time for people; what lies outside the calendar as its number."""
+    """A time for people; what lies outside the calendar as its number, and nothing where no event came."""
+    if time_ms <= NEVER:
+        return "-"
     try:
         return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, ValueError, OSError):

@@ -1,6 +1,7 @@
 """Whether a journal was made by this lineage, and in what another one differs, for people. Read refold.py next."""
 
 from collections.abc import Generator
+from typing import TypeGuard
 
 from stream.errors import RESHARD, RESTART, LineageChanged
 from stream.records import Claim
@@ -34,8 +35,24 @@ def differences(old: object, new: object, at: str = "") -> Generator[str, None, 
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
             yield from differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    elif old != new and _of_sections(old) and _of_sections(new):
+        yield from _listed(old, new, at)
     elif old != new:
         yield f"{at}: {_short(old)} -> {_short(new)}"
+
+
+def _of_sections(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def _listed(old: list[object], new: list[object], at: str) -> Generator[str, None, None]:
+    """Of as many, each beside the other; else what went and what came."""
+    if len(old) == len(new):
+        for place, pair in enumerate(zip(old, new, strict=True)):
+            yield from differences(*pair, f"{at}[{place}]")
+        return
+    yield from (f"{at}: without {_short(one)}" for one in old if one not in new)
+    yield from (f"{at}: with {_short(one)}" for one in new if one not in old)
 
 
 def _short(value: object) -> str:

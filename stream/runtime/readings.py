@@ -80,6 +80,7 @@ class TaskReadings:
             self.outputs[name] = self.outputs.get(name, 0) + len(out)
         _tally(self.alarms, (key.decode() for key in outputs["alarms"].keys))
         _tally(self.rejects, (header["reason"].decode() for header in outputs["rejects"].headers or ()))
+        self._hint_at_refusals(outputs)
         self.standing(state)
 
     def standing(self, state: PipelineState) -> None:
@@ -110,6 +111,21 @@ class TaskReadings:
         self.weights = {name: weights for name, one in state.learners.items() if (weights := weights_of(one))}
         self.lag = dict(lag)
         self._hint_at_orphans()
+
+    def _hint_at_refusals(self, outputs: Outputs) -> None:
+        """A setting that is wrong refuses every event, and then no label finds one."""
+        refused = [one for one in outputs["rejects"].headers or () if one["stage"] == b"decode"]
+        if (
+            not self.hinted
+            and refused
+            and not self.outputs.get("predictions")
+            and sum(self.rejects.values()) >= ORPHANS_MANY
+        ):
+            self.hinted = True
+            why = refused[-1]["error"].decode()
+            self.say(
+                f"nothing was scored so far, and {sum(self.rejects.values())} records were refused; the last: {why}"
+            )
 
     def _hint_at_orphans(self) -> None:
         """Labels whose events are elsewhere look like labels without events; many of them have one cause."""
