@@ -37,7 +37,7 @@ KINDS = {
 def test_exact_windows_of_a_field(history, present):
     """Equal brute force over all entries, events that come late included, with and without the event itself."""
     got = run(windows(late_ms=500, present=present), history)
-    np.testing.assert_allclose(got, expected(history, compute=COMPUTES, over_ms=OVER.values(), present=present), 1e-12)
+    np.testing.assert_allclose(got, expected(history, compute=COMPUTES, over_ms=OVER.values(), present=present), 1e-12, 1e-12)
 
 
 @settings(max_examples=60)
@@ -46,7 +46,7 @@ def test_exact_windows_of_labels(history, lag_ms):
     """Equal brute force: counted when they came, or at their events' times with a lag; a correction takes the place."""
     got = run(windows(None, LABELS, lag_ms=lag_ms, late_ms=500), history)
     want = expected(history, compute=LABELS, over_ms=OVER.values(), of="label", lag_ms=lag_ms)
-    np.testing.assert_allclose(got, want, 1e-12)
+    np.testing.assert_allclose(got, want, 1e-12, 1e-12)
 
 
 @settings(max_examples=40)
