@@ -55,7 +55,8 @@ class Windows:
     tiles : int, optional
         Keep aggregates of so many parts of each span, not entries: a window then misses up to one part at its older end.
     text : bool
-        Whether the field is text: then only ``count``, ``distinct`` and ``time_since``. Texts are told apart by 53 bits of their hash.
+        Whether the field is text: then only ``count``, ``distinct`` and ``time_since``. Texts are told apart by 53 bits of
+        their hash.
     name : str, optional
         In place of what is aggregated in the features' names.
 
