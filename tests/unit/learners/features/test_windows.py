@@ -37,7 +37,9 @@ KINDS = {
 def test_exact_windows_of_a_field(history, present):
     """Equal brute force over all entries, events that come late included, with and without the event itself."""
     got = run(windows(late_ms=500, present=present), history)
-    np.testing.assert_allclose(got, expected(history, compute=COMPUTES, over_ms=OVER.values(), present=present), 1e-12, 1e-12)
+    np.testing.assert_allclose(
+        got, expected(history, compute=COMPUTES, over_ms=OVER.values(), present=present), 1e-12, 1e-12
+    )
 
 
 @settings(max_examples=60)
