@@ -27,7 +27,7 @@ COMPUTES: tuple[Compute, ...] = ("count", "sum", "mean", "std", "min", "max", "l
 _NEWEST = {"last", "time_since"}
 _SUMMED = {"sum", "mean", "std"}
 _EMPTY = {"count": 0.0, "sum": 0.0, "distinct": 0.0}
-_SLOTS, _CELLS = 256, 2048
+_SLOTS, _CELLS = 64, 512
 _NUMBERS = (keyed.TOUCHED_MS, keyed.SIZE, keyed.HIGH, keyed.CURSOR_MS)
 """Of a key's whole numbers those that a checkpoint holds, and what begins at LOW."""
 _AGGREGATES = ("sums", "tiles", "newest")
@@ -138,8 +138,7 @@ class Windows:
             live=integers(generations), last_ms=integers(generations), first=small(generations), last=small(generations),
             room=integers(generations), places=integers(6),
         )  # fmt: skip
-        for slot in range(_SLOTS):
-            keyed.clear(columns, slot)
+        _clear(columns, 0)
         columns.places[CURRENT] = -1
         keyed.open_generation(columns)
         return columns
@@ -228,8 +227,7 @@ class Windows:
             if len(column):
                 grown[name] = np.concatenate([column, np.zeros_like(column)])
         self._columns = c._replace(**grown)
-        for slot in range(had, 2 * had):
-            keyed.clear(self._columns, slot)
+        _clear(self._columns, had)
 
     def _make_room(self) -> None:
         """The pool, or the generations' columns, are too small for what comes: twice as much, without what is gone."""
@@ -369,6 +367,17 @@ def _check(
     for name, span in over_ms.items():
         if tiles is not None and span % tiles:
             raise ValueError(f"{name} in {tiles} tiles is not a whole number of milliseconds each; take 6, 8, 10 or 24")
+
+
+def _clear(c: Columns, first: int) -> None:
+    """As ``keyed.clear`` does, the slots from the first one on."""
+    c.slots[first:, : keyed.CURSOR_MS] = 0
+    c.slots[first:, keyed.GENERATION] = NOBODY
+    c.slots[first:, keyed.CURSOR_MS] = keyed.NEVER
+    c.slots[first:, keyed.LOW :] = keyed.NEVER if c.tiles.size else 0
+    c.tiles[first:] = 0.0
+    c.newest[first:] = np.nan
+    c.sums[first:] = 0.0
 
 
 def _number_of(text: str) -> float:
