@@ -6,15 +6,15 @@ fitted to its own label. The order of scores stays as it is (but for those at th
 with is fit.py; what else there is for rare positives, imbalance.py.
 """
 
+from abc import abstractmethod
 from math import log
 from typing import Any
 
-from river import base
 from river.utils.math import sigmoid
 
 from learners import unroll
 from learners.fit import Fit
-from learners.inside import classifier_of, only_decides, teach
+from learners.inside import BinaryWrapper, classifier_of, only_decides, teach
 
 MEMORY = 100_000
 """Labels; with one positive in two hundred, five hundred positives: 4 % of uncertainty of the level."""
@@ -26,7 +26,7 @@ _SCALE = 16.0
 _SLOPE_MIN = 0.01
 
 
-class _Map(base.Wrapper[Any], base.Classifier):
+class _Map(BinaryWrapper):
     """A classifier, then a logistic regression on what ``_features`` makes of its score."""
 
     _slopes: int
@@ -53,14 +53,6 @@ class _Map(base.Wrapper[Any], base.Classifier):
         )
 
     @property
-    def _wrapped_model(self) -> Any:
-        return self.classifier
-
-    @property
-    def _multiclass(self) -> bool:
-        return False
-
-    @property
     def parameters(self) -> tuple[float, ...]:
         """Of the map now: its slopes, then its offset."""
         return tuple(self._fit.parameters)
@@ -80,8 +72,9 @@ class _Map(base.Wrapper[Any], base.Classifier):
         positive = sigmoid(self._fit.value(self._features(score.get(True, 0.0))))
         return {False: 1.0 - positive, True: positive}
 
+    @abstractmethod
     def _features(self, score: float) -> tuple[float, ...]:
-        raise NotImplementedError
+        """What the map is linear in, but for its offset."""
 
     def _clipped(self, score: float) -> float:
         if not 0.0 <= score <= 1.0:
@@ -154,7 +147,7 @@ class Beta(_Map):
         return log(clipped), -log(1.0 - clipped), 1.0
 
 
-class PriorCorrection(base.Wrapper[Any], base.Classifier):
+class PriorCorrection(BinaryWrapper):
     """Takes back, by formula, what learning from other shares of the classes than there are did to the odds.
 
     Who learns from every positive and one negative in ``factor`` gives odds that are ``factor`` times too high:
@@ -197,14 +190,6 @@ class PriorCorrection(base.Wrapper[Any], base.Classifier):
         if factor is not None and not factor > 0.0:
             raise ValueError(f"factor is above 0, not {factor}")
         self.factor = factor
-
-    @property
-    def _wrapped_model(self) -> Any:
-        return self.classifier
-
-    @property
-    def _multiclass(self) -> bool:
-        return False
 
     @property
     def divisor(self) -> float:

@@ -28,6 +28,20 @@ _PASS_WEIGHTS_ON = (
 do not, or only now and then (adaptive random forests, hard sampling)."""
 
 
+class BinaryWrapper(base.Wrapper[Any], base.Classifier):
+    """Around one classifier of two classes, ``self.classifier``."""
+
+    classifier: Any
+
+    @property
+    def _wrapped_model(self) -> Any:
+        return self.classifier
+
+    @property
+    def _multiclass(self) -> bool:
+        return False
+
+
 def classifier_of(given: object, owner: str) -> Any:
     """A wrapper's ``classifier``: an estimator, or a list of steps, which becomes a chain.
 

@@ -22,12 +22,6 @@ def compiled(function: F) -> F:
     return made  # type: ignore[no-any-return]
 
 
-def inlined(function: F) -> F:
-    """Compiled into its callers: a call would count references to each of many arrays, there and back."""
-    made: Any = numba.njit(inline="always", error_model="numpy")(function)
-    return made  # type: ignore[no-any-return]
-
-
 @functools.cache
 def _sources(directory: Path) -> str:
     """What the compiled code of a directory is made of. Numba itself looks only at the file of the function that is called:

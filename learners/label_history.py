@@ -8,15 +8,13 @@ of the configuration (``features:``) and fit labels that come late, out of order
 from collections.abc import Sequence
 from typing import Any
 
-from river import base
-
-from learners.inside import classifier_of, teach
+from learners.inside import BinaryWrapper, classifier_of, teach
 
 UNKNOWN = 0.5
 """In place of a label that has not come yet."""
 
 
-class LabelHistory(base.Wrapper[Any], base.Classifier):
+class LabelHistory(BinaryWrapper):
     """A classifier that also sees the labels before.
 
     ``delay`` is the number of events after which a label is known, and each event has a label: then an event is
@@ -75,14 +73,6 @@ class LabelHistory(base.Wrapper[Any], base.Classifier):
         self._sums: list[float] = [0.0]
         """Of the labels so far: the difference of two is a sum between. Labels are 0 and 1, so sums are exact."""
         self._needed = 1 + max(last + delay, *(n + delay for n in mean), *ago, 0) + delay
-
-    @property
-    def _wrapped_model(self) -> Any:
-        return self.classifier
-
-    @property
-    def _multiclass(self) -> bool:
-        return False
 
     def seen(self, x: dict[Any, Any]) -> dict[Any, Any]:
         """The features that the classifier scores an event with, labels as known now."""

@@ -7,6 +7,7 @@ counts when its label comes (Joulani, György, Szepesvári, "Online Learning und
 Arithmetic is Python's, one number after the other: no sum depends on how many rows stand beside each other. Read blend.py next.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from math import exp, log
 from typing import Any, Final, Protocol
@@ -107,7 +108,7 @@ class Scale:
 # --- weighted means -------------------------------------------------------------------------------------------------------
 
 
-class _Average:
+class _Average(ABC):
     """What the weighted means share: how losses are made of scores."""
 
     def __init__(self, count: int, loss: Callable[[float, float], float], *, scaled: bool) -> None:
@@ -122,9 +123,9 @@ class _Average:
         losses = [self._loss(score, target) if score == score else score for score in given]  # noqa: PLR0124 - not NaN
         self.suffer(losses if self._scale is None else self._scale.of(losses), weight)
 
+    @abstractmethod
     def suffer(self, losses: Sequence[float], weight: float) -> None:
         """Losses in nats, NaN where an expert gave no score."""
-        raise NotImplementedError
 
     def _scale_state(self) -> tuple[float, int]:
         return (0.0, 0) if self._scale is None else (self._scale.mean, self._scale.labels)

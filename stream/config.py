@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
-from stream.config_features import Features, plain
+from stream.config_features import Features
 from stream.config_learners import ages_of, members_of
 from stream.config_loading import Source, explain, nearest, read
 from stream.config_sections import (
@@ -334,7 +334,9 @@ class Config(Section):
         """
         dumped = self.model_dump(mode="json", include=set(_ANSWERS))
         answers = {name: dumped[name] for name in _ANSWERS}
-        answers["features"] = [plain(stage) for stage in answers["features"]]
+        answers["features"] = [
+            {kind: told for kind, told in one.items() if told is not None} for one in answers["features"]
+        ]
         answers["predictions"] = {"threshold": dumped["predictions"]["threshold"]}
         if self.predictions.reasons:  # journals of before know no such setting
             answers["predictions"]["reasons"] = self.predictions.reasons

@@ -3,7 +3,6 @@
 What these mean is in learners/features/; build_features.py makes the stages. Read config.py next.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -122,11 +121,6 @@ class FeatureStage(Section):
         if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
             raise wrong(f"a computed feature is one of {', '.join(KINDS)}")
         return self
-
-
-def plain(stage: Any) -> Any:
-    """For answers: without what is not said, so that a kind that comes later changes no lineage."""
-    return {key: value for key, value in stage.items() if value is not None} if isinstance(stage, Mapping) else stage
 
 
 Features: TypeAlias = Annotated[tuple[FeatureStage, ...], Field(strict=False)]

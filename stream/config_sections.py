@@ -48,7 +48,7 @@ Number: TypeAlias = Annotated[float, AfterValidator(finite)]
 Topic: TypeAlias = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-def short(key: str) -> BeforeValidator:
+def _short(key: str) -> BeforeValidator:
     """A section that may be written as the value of its main key."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
@@ -63,7 +63,7 @@ class TimeSpec(Section):
     unit: Literal["s", "ms", "us"] = Field(default="ms", description="Unit of times that are numbers since 1970.")
 
 
-Time: TypeAlias = Annotated[TimeSpec, short("field")]
+Time: TypeAlias = Annotated[TimeSpec, _short("field")]
 
 
 class FeatureSpec(Section):

@@ -3,7 +3,7 @@
 One function a batch; keyed.py, ring.py and tiles.py are what it calls. What the numbers mean is in windows.py.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +31,32 @@ FIELDS, ARRIVALS, OWN_TIMES = range(3)
 """What is counted: fields of events, labels when they come, labels at their events' times."""
 
 
+class Settings(NamedTuple):
+    """Of a stage. Times in milliseconds."""
+
+    kind: int
+    lag_ms: int
+    late_ms: int
+    horizon_ms: int
+    """After this nothing of an entry can be seen: the longest span, the lag and ``late_ms``."""
+    present: bool
+    tiled: bool
+    summed: bool
+    """Whether sums are kept."""
+    newest: bool
+    """Whether the newest entry is asked for."""
+
+
 @compiled
 def fold(
-    c: Columns, settings: Any, spans: NDArray[np.int64], widths: NDArray[np.int64], firsts: NDArray[np.int64],
+    c: Columns, settings: Settings, spans: NDArray[np.int64], widths: NDArray[np.int64], firsts: NDArray[np.int64],
     computes: NDArray[np.int64], op: NDArray[np.uint8], rows: NDArray[np.int32], now_ms: NDArray[np.int64],
     target: NDArray[np.float64], previous: NDArray[np.float64], times_ms: NDArray[np.int64], slots: NDArray[np.int64],
     values: NDArray[np.float64], out: NDArray[np.float64], start: int,
 ) -> int:  # fmt: skip
     """Fold operations from ``start`` on. How many are done: fewer than there are when there is no room for the next."""
-    kind, lag, late, horizon, present, tiled, summed, newest = settings
+    kind, horizon = settings.kind, settings.horizon_ms
+    present, tiled, summed = settings.present, settings.tiled, settings.summed
     for at in range(start, op.size):
         if c.places[CURRENT] - c.places[BASE] + keyed.GENERATIONS_AHEAD >= c.made.size:
             return at
@@ -51,14 +68,14 @@ def fold(
         if not tiled and ring.lacks_room(c, slot):
             return at
         keyed.touch(c, slot, now, horizon)
-        seen = own - lag if op[at] == EVENT else now - lag - late
+        seen = (own if op[at] == EVENT else now - settings.late_ms) - settings.lag_ms
         if not tiled and seen >= c.slots[slot, CURSOR_MS]:
             ring.advance(c, slot, seen, spans, summed)
             ring.forget(c, slot, now - horizon)
         if op[at] == EVENT:
             adds = kind == FIELDS and not np.isnan(values[row]) and own > now - horizon
             if tiled:
-                if newest:
+                if settings.newest:
                     tiles.read_newest_tile(c, slot, seen, spans, computes, out[row])
                 if adds and present:
                     tiles.put(c, slot, own, values[row], widths, firsts, 1.0)
@@ -66,7 +83,7 @@ def fold(
                 if adds and not present:
                     tiles.put(c, slot, own, values[row], widths, firsts, 1.0)
             else:
-                if newest:
+                if settings.newest:
                     ring.read_newest(c, slot, seen, spans, computes, out[row])
                 if adds and present:
                     ring.insert(c, slot, own, values[row], own, spans, summed)

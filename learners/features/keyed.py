@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.jit import compiled, inlined
+from learners.jit import compiled
 
 NOBODY = -1
 """No slot, no generation."""
@@ -122,7 +122,7 @@ def _drop(c: Columns, slot: int) -> None:
     c.places[ALIVE] -= 1
     if c.slots[slot, CAPACITY]:
         release(c, c.slots[slot, START], c.slots[slot, CAPACITY])
-    clear(c, slot)
+    clear(c, slot, slot + 1)
     if not c.is_dropped[slot]:
         c.is_dropped[slot] = True
         c.dropped[c.places[DROPPED]] = slot
@@ -130,20 +130,18 @@ def _drop(c: Columns, slot: int) -> None:
 
 
 @compiled
-def clear(c: Columns, slot: int) -> None:
-    """An empty slot."""
-    c.slots[slot, :CURSOR_MS] = 0
-    c.slots[slot, GENERATION] = NOBODY
-    c.slots[slot, CURSOR_MS] = NEVER
-    c.slots[slot, LOW:] = NEVER if c.tiles.size else 0
-    if c.tiles.size:
-        c.tiles[slot] = 0.0
-        c.newest[slot] = np.nan
-    else:
-        c.sums[slot] = 0.0
+def clear(c: Columns, start: int, stop: int) -> None:
+    """Make some slots empty."""
+    c.slots[start:stop, :CURSOR_MS] = 0
+    c.slots[start:stop, GENERATION] = NOBODY
+    c.slots[start:stop, CURSOR_MS] = NEVER
+    c.slots[start:stop, LOW:] = NEVER if c.tiles.size else 0
+    c.tiles[start:stop] = 0.0
+    c.newest[start:stop] = np.nan
+    c.sums[start:stop] = 0.0
 
 
-@inlined
+@compiled
 def touch(c: Columns, slot: int, now: int, horizon_ms: int) -> None:
     """The key changed: it belongs to the open generation. The one that it leaves may be cleaned."""
     old = c.slots[slot, GENERATION]
@@ -180,7 +178,7 @@ def _clean(c: Columns, at: int, before_ms: int) -> None:
         slot = c.first[at]
 
 
-@inlined
+@compiled
 def expire(c: Columns, now: int, horizon_ms: int) -> None:
     """Drop generations that were last touched ``horizon_ms`` ago or before."""
     at = c.places[FIRST] - c.places[BASE]
@@ -195,7 +193,7 @@ def expire(c: Columns, now: int, horizon_ms: int) -> None:
         at += 1
 
 
-@inlined
+@compiled
 def can_hold(c: Columns, cells: int) -> bool:
     """Whether the pool has a ring of so many cells (a power of two) left."""
     return bool(c.free[_power(cells)] != NOBODY or c.places[TOP] + cells <= c.time_ms.size)

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.features.keyed import CAPACITY, CURSOR_MS, HEAD, HIGH, LOW, SIZE, START, Columns, can_hold, hold, release
-from learners.jit import compiled, inlined
+from learners.jit import compiled
 
 CELLS_MIN = 4
 HUGE = 2.0**40
 COUNT, SUM, MEAN, STD, MIN, MAX, LAST, TIME_SINCE, DISTINCT = range(9)
 
 
-@inlined
+@compiled
 def cell(c: Columns, slot: int, entry: int) -> int:
     """Where an entry stands in the pool."""
     return int(c.slots[slot, START] + ((c.slots[slot, HEAD] + entry) & (c.slots[slot, CAPACITY] - 1)))
@@ -79,7 +79,7 @@ def deviation(sums: NDArray[np.float64], count: int) -> float:
     return sqrt(max((sums[2] - quotient) + (sums[3] - low), 0.0) / (count - 1))
 
 
-@inlined
+@compiled
 def advance(c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], summed: bool) -> None:
     """Let windows end at a time that is not before the cursor."""
     c.slots[slot, CURSOR_MS] = time_ms
@@ -102,7 +102,7 @@ def advance(c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], summe
                 _count_out(c, slot, span, c.value[at])
 
 
-@inlined
+@compiled
 def forget(c: Columns, slot: int, before_ms: int) -> None:
     """Let go entries that have left every span and are not after a time."""
     while c.slots[slot, SIZE] and c.time_ms[c.slots[slot, START] + c.slots[slot, HEAD]] <= before_ms:
@@ -115,7 +115,7 @@ def forget(c: Columns, slot: int, before_ms: int) -> None:
         c.slots[slot, LOW:] -= 1
 
 
-@inlined
+@compiled
 def lacks_room(c: Columns, slot: int) -> bool:
     """Whether the pool must grow before one more entry can come."""
     return c.slots[slot, SIZE] == c.slots[slot, CAPACITY] and not can_hold(
@@ -123,7 +123,7 @@ def lacks_room(c: Columns, slot: int) -> bool:
     )
 
 
-@inlined
+@compiled
 def insert(
     c: Columns, slot: int, time_ms: int, value: float, own_ms: int, spans: NDArray[np.int64], summed: bool
 ) -> None:
@@ -222,7 +222,7 @@ def _distinct(c: Columns, slot: int, start: int, stop: int) -> int:
     return count
 
 
-@inlined
+@compiled
 def read(
     c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64], summed: bool,
     out: NDArray[np.float64],

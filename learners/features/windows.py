@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from learners.base import EVENT, LABEL, Program, Rows
 from learners.features import kernel, keyed, ring
-from learners.features.kernel import ARRIVALS, FIELDS, OWN_TIMES
+from learners.features.kernel import ARRIVALS, FIELDS, OWN_TIMES, Settings
 from learners.features.keyed import BASE, CURRENT, DROPPED, FIRST, NOBODY, TOP, Columns
 
 Compute: TypeAlias = Literal["count", "sum", "mean", "std", "min", "max", "last", "time_since", "distinct"]
@@ -74,22 +74,23 @@ class Windows:
         name: str | None = None,
     ) -> None:  # fmt: skip
         _check(of, compute, over_ms, lag_ms, tiles, text=text)
-        self.by, self.of, self.compute = tuple(by), of, tuple(compute)
+        self.by, self.of = tuple(by), of
         what = name or ("label" if of is None else of or "events")
         self.name = f"{what}_by_{'_'.join(by)}"
         self.names = tuple(f"{what}_{one}_{span}_by_{'_'.join(by)}" for span in over_ms for one in compute)
         self._text = text
         self._spans = np.array(list(over_ms.values()), np.int64)
         self._computes = np.array([COMPUTES.index(one) for one in compute], np.int64)
-        kind = FIELDS if of is not None else ARRIVALS if lag_ms is None else OWN_TIMES
         lag = lag_ms or 0
-        self._horizon_ms = int(self._spans.max()) + lag + late_ms
         parts = tiles or 1
         self._widths = np.maximum(self._spans // parts, 1)
         cells = [int(parts + -(-(lag + late_ms) // width) + 1) for width in self._widths.tolist()] if tiles else []
         self._firsts = np.cumsum([0, *cells])
-        summed, newest = bool(_SUMMED & set(compute)), bool(_NEWEST & set(compute))
-        self._settings = (kind, lag, late_ms, self._horizon_ms, present, tiles is not None, summed, newest)
+        self._settings = Settings(
+            kind=FIELDS if of is not None else ARRIVALS if lag_ms is None else OWN_TIMES, lag_ms=lag, late_ms=late_ms,
+            horizon_ms=int(self._spans.max()) + lag + late_ms, present=present, tiled=tiles is not None,
+            summed=bool(_SUMMED & set(compute)), newest=bool(_NEWEST & set(compute)),
+        )  # fmt: skip
         self._empty = np.array([_EMPTY.get(what, np.nan) for what in compute])
         self._begin()
         self._compile()
@@ -119,9 +120,8 @@ class Windows:
         self._columns = self._no_columns()
 
     def _no_columns(self) -> Columns:
-        kind, _, _, _, _, tiled, summed, _ = self._settings
-        spans, rings, cells = len(self._spans), 0 if tiled else _SLOTS, 0 if tiled else _CELLS
-        tiled_slots = _SLOTS if tiled else 0
+        settings, spans = self._settings, len(self._spans)
+        rings, cells, tiled_slots = (0, 0, _SLOTS) if settings.tiled else (_SLOTS, _CELLS, 0)
         generations = keyed.GENERATIONS_AHEAD + 64
 
         def integers(size: int, fill: int = 0) -> NDArray[np.int64]:
@@ -131,14 +131,14 @@ class Windows:
             return np.full(size, fill, np.int32)
 
         columns = Columns(
-            slots=np.zeros((_SLOTS, keyed.LOW + spans), np.int64), sums=np.zeros((rings, spans, 4 if summed else 0)),
+            slots=np.zeros((_SLOTS, keyed.LOW + spans), np.int64), sums=np.zeros((rings, spans, 4 if settings.summed else 0)),
             tiles=np.zeros((tiled_slots, int(self._firsts[-1]), 5)), newest=np.full((tiled_slots, 2), np.nan),
             dropped=small(_SLOTS), is_dropped=np.zeros(_SLOTS, np.bool_), time_ms=integers(cells), value=np.zeros(cells),
-            own_ms=integers(cells if kind == ARRIVALS else 0), free=integers(40, NOBODY), made=integers(generations),
+            own_ms=integers(cells if settings.kind == ARRIVALS else 0), free=integers(40, NOBODY), made=integers(generations),
             live=integers(generations), last_ms=integers(generations), first=small(generations), last=small(generations),
             room=integers(generations), places=integers(6),
         )  # fmt: skip
-        _clear(columns, 0)
+        keyed.clear(columns, 0, _SLOTS)
         columns.places[CURRENT] = -1
         keyed.open_generation(columns)
         return columns
@@ -147,22 +147,21 @@ class Windows:
 
     def run(self, program: Program, rows: Rows) -> NDArray[np.float64]:
         """See ``FeatureStage``. ``(n_events, len(names))``."""
-        kind = self._settings[0]
+        kind = self._settings.kind
         events = int(np.count_nonzero(program.op == EVENT))
         wide = np.tile(self._empty, (events, len(self._spans), 1))
         keys = self._keys_of(rows)
         ops = np.flatnonzero(program.op == EVENT) if kind == FIELDS else np.arange(len(program))
         known = self._slots_of(keys, program, events)
         values = self._values_of(rows, events)
-        done, times_ms = 0, rows.times_ms()
-        while True:
-            done = self._fold(
-                program.op[ops], program.row[ops], program.time_ms[ops], program.target[ops], program.previous[ops], times_ms,
-                known, values, wide, done,
-            )  # fmt: skip
-            if done == len(ops):
-                break
+        operations = (
+            program.op[ops], program.row[ops], program.time_ms[ops], program.target[ops], program.previous[ops],
+            rows.times_ms(), known, values, wide,
+        )  # fmt: skip
+        done = self._fold(*operations, 0)
+        while done < len(ops):
             self._make_room()
+            done = self._fold(*operations, done)
         self._let_go()
         for row in [row for row, key in enumerate(keys[:events]) if key is None]:
             wide[row] = np.nan
@@ -181,7 +180,7 @@ class Windows:
     def _slots_of(self, keys: Sequence[str | None], program: Program, events: int) -> NDArray[np.int64]:
         """Where each row's key has its state. Keys that will get an entry get a slot."""
         find = self._slots.get
-        if self._settings[0] == FIELDS:
+        if self._settings.kind == FIELDS:
             known = [find(key, NOBODY) for key in keys[:events]]  # type: ignore[arg-type] # None is nobody's key
             if NOBODY in known:
                 known = [NOBODY if key is None else self._slot(key) for key in keys[:events]]
@@ -227,7 +226,7 @@ class Windows:
             if len(column):
                 grown[name] = np.concatenate([column, np.zeros_like(column)])
         self._columns = c._replace(**grown)
-        _clear(self._columns, had)
+        keyed.clear(self._columns, had, 2 * had)
 
     def _make_room(self) -> None:
         """The pool, or the generations' columns, are too small for what comes: twice as much, without what is gone."""
@@ -367,17 +366,6 @@ def _check(
     for name, span in over_ms.items():
         if tiles is not None and span % tiles:
             raise ValueError(f"{name} in {tiles} tiles is not a whole number of milliseconds each; take 6, 8, 10 or 24")
-
-
-def _clear(c: Columns, first: int) -> None:
-    """As ``keyed.clear`` does, the slots from the first one on."""
-    c.slots[first:, : keyed.CURSOR_MS] = 0
-    c.slots[first:, keyed.GENERATION] = NOBODY
-    c.slots[first:, keyed.CURSOR_MS] = keyed.NEVER
-    c.slots[first:, keyed.LOW :] = keyed.NEVER if c.tiles.size else 0
-    c.tiles[first:] = 0.0
-    c.newest[first:] = np.nan
-    c.sums[first:] = 0.0
 
 
 def _number_of(text: str) -> float:

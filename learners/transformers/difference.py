@@ -1,14 +1,9 @@
 """One feature less others: an amount less what is usual for its card. Read ratio.py for its neighbour."""
 
-from collections.abc import Sequence
-
-from river import base
-
-from learners.transformers.columns import Features, number
-from learners.transformers.pairs import paired, put
+from learners.transformers.pairs import Pairs
 
 
-class Difference(base.Transformer):
+class Difference(Pairs):
     """``of`` less each of ``to``. Learns nothing.
 
     The difference is missing where an operand is missing or the result is not finite.
@@ -38,23 +33,7 @@ class Difference(base.Transformer):
     {'amount': 90.0, 'amount_mean_7d': 60.0, 'above_week': 30.0}
     """
 
-    def __init__(
-        self,
-        of: str,
-        to: str | Sequence[str],
-        name: str | Sequence[str] | None = None,
-        default: float | None = None,
-    ) -> None:
-        self.of = of
-        self.to = to
-        self.name = name
-        self.default = default
-        self._pairs = paired(of, to, name, default, word="minus")
+    word = "minus"
 
-    def transform_one(self, x: Features) -> Features:
-        joined = dict(x)
-        whole = number(x, self.of)
-        for other, name in self._pairs:
-            less = number(x, other)
-            put(joined, name, whole - less if whole is not None and less is not None else None, self.default)
-        return joined
+    def made(self, first: float, second: float) -> float | None:
+        return first - second

@@ -1,12 +1,48 @@
-"""The columns of ``Ratio`` and ``Difference``: which feature each is made with, and its name."""
+"""What ``Ratio`` and ``Difference`` share: one feature with each of others, and the names of the columns."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from math import isfinite
 
-from learners.transformers.columns import Features, listed
+from river import base
+
+from learners.transformers.columns import Features, listed, number
 
 
-def paired(
+class Pairs(base.Transformer):
+    """``of`` with each of ``to``. Learns nothing; a column is missing where an operand is, or what is made of them."""
+
+    word: str
+    """Between the operands in a column's name."""
+
+    def __init__(
+        self,
+        of: str,
+        to: str | Sequence[str],
+        name: str | Sequence[str] | None = None,
+        default: float | None = None,
+    ) -> None:
+        self.of = of
+        self.to = to
+        self.name = name
+        self.default = default
+        self._pairs = _paired(of, to, name, default, word=self.word)
+
+    @abstractmethod
+    def made(self, first: float, second: float) -> float | None:
+        """Of two numbers; None where there is nothing."""
+
+    def transform_one(self, x: Features) -> Features:
+        joined = dict(x)
+        first = number(x, self.of)
+        for other, name in self._pairs:
+            second = number(x, other)
+            there = first is not None and second is not None
+            _put(joined, name, self.made(first, second) if there else None, self.default)  # type: ignore[arg-type]
+        return joined
+
+
+def _paired(
     of: str, to: str | Sequence[str], name: str | Sequence[str] | None, default: float | None, *, word: str
 ) -> tuple[tuple[str, str], ...]:
     """``(other feature, column's name)`` for each of ``to``.
@@ -28,7 +64,7 @@ def paired(
     return tuple(zip(features, names, strict=True))
 
 
-def put(row: Features, name: str, value: float | None, default: float | None) -> None:
+def _put(row: Features, name: str, value: float | None, default: float | None) -> None:
     """A column's value into a new row: the default in place of one that is missing or not finite, else no column."""
     if value is not None and isfinite(value):
         row[name] = value

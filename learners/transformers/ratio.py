@@ -1,14 +1,9 @@
 """One feature divided by others: an amount by what is usual for its card. Read difference.py for its neighbour."""
 
-from collections.abc import Sequence
-
-from river import base
-
-from learners.transformers.columns import Features, number
-from learners.transformers.pairs import paired, put
+from learners.transformers.pairs import Pairs
 
 
-class Ratio(base.Transformer):
+class Ratio(Pairs):
     """``of`` divided by each of ``to``. Learns nothing.
 
     The ratio is missing where an operand is missing, the denominator is 0 or the result is not finite.
@@ -40,23 +35,7 @@ class Ratio(base.Transformer):
     {'amount': 90.0, 'amount_mean_30d': 0.0}
     """
 
-    def __init__(
-        self,
-        of: str,
-        to: str | Sequence[str],
-        name: str | Sequence[str] | None = None,
-        default: float | None = None,
-    ) -> None:
-        self.of = of
-        self.to = to
-        self.name = name
-        self.default = default
-        self._pairs = paired(of, to, name, default, word="per")
+    word = "per"
 
-    def transform_one(self, x: Features) -> Features:
-        joined = dict(x)
-        above = number(x, self.of)
-        for other, name in self._pairs:
-            below = number(x, other)
-            put(joined, name, above / below if above is not None and below else None, self.default)
-        return joined
+    def made(self, first: float, second: float) -> float | None:
+        return first / second if second else None
