@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import event
+
+from learners import compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +23,19 @@ def compiled(function: F) -> F:
     except (RuntimeError, AttributeError):  # no place that may be written to, or another Numba
         made = numba.njit(error_model="numpy")(function)
     return made  # type: ignore[no-any-return]
+
+
+class _Listener(event.Listener):
+    """Numba's own word that it compiles; it says none where it finds the code on disk."""
+
+    def on_start(self, event: Any) -> None:  # noqa: ARG002 - what a listener is given
+        compiling.begins()
+
+    def on_end(self, event: Any) -> None:
+        """Nothing."""
+
+
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]
 
 
 @functools.cache

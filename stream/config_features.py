@@ -34,9 +34,12 @@ class Grouping(Section):
     )
 
 
+def _several(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
 def _groupings(value: Any) -> Any:
-    told = value if isinstance(value, (list, tuple)) else [value]
-    return [{"field": one} if isinstance(one, str) else one for one in told]
+    return [{"field": one} if isinstance(one, str) else one for one in _several(value)]
 
 
 def _aggregated(value: Any) -> Any:
@@ -56,12 +59,13 @@ class Window(Section):
     )
     compute: Annotated[
         tuple[Literal["count", "sum", "mean", "std", "min", "max", "last", "time_since", "distinct"], ...],
+        BeforeValidator(_several),
         Field(strict=False, min_length=1),
     ] = Field(
         description="Which aggregates. `last` and `time_since` (seconds) never see the present event; of text there are "
         "`count`, `distinct` and `time_since`."
     )
-    over: Annotated[tuple[Duration, ...], Field(strict=False, min_length=1)] = Field(
+    over: Annotated[tuple[Duration, ...], BeforeValidator(_several), Field(strict=False, min_length=1)] = Field(
         description="Lengths of the windows: `10m`, `7d`. An event at time t sees what is after t - length, up to t."
     )
     present: bool = Field(default=True, description="Whether an event's own value counts in what it sees.")

@@ -115,6 +115,9 @@ def _told(result: Backtest, seconds: float) -> list[str]:
             f"{run_.name}: {facts['events']:,} events, {facts['labels']:,} labels, {outputs['alarms']:,} alarms, "
             f"{outputs['rejects']:,} rejects"
         )
+        counted = result.metrics["runs"][run_.name]["events"]
+        if counted["warm_up"] and not counted["scored"]:
+            lines.append(f"  nothing is judged: all {counted['warm_up']:,} scored events are before --score-from")
         lines += [
             f"  task {task}: {name} {value}" for task, own in facts["digests"].items() for name, value in own.items()
         ]

@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from learners.aged import Aged
-from learners.base import Learner, Problem
+from learners.base import Learner, Problem, Value
 from learners.conformance import CLASSES, Workload, check, digest, synthetic
 from learners.ensemble import whole
+from learners.reads import absent
 from stream.build import open_log, open_store, signing_key
 from stream.build_fold import build_fold, build_learners, lineage
 from stream.cli.output import print_json, size
@@ -174,6 +175,7 @@ def _topics(config: Config) -> Iterator[str]:
 
 
 def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str]:
+    yield from _absent_features(config)
     if not config.on_files and not offline and (partitions := _partitions(config)):
         models = f"{partitions} partitions are {partitions} tasks, each with models of its own" if partitions > 1 else (
             "1 partition is 1 task with one set of models"
@@ -208,6 +210,22 @@ def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str
             f"waiting_max is reached after {covered_s / 86400:.1f} days at this rate: later labels find no event. "
             "Raise `labels: {waiting_max: …}`, or shorten `wait`"
         )
+
+
+def _absent_features(config: Config) -> Iterator[str]:
+    """Names that transformers read and that no event has, where the features are known beforehand."""
+    state = build_fold(lineage(config, {}), ()).state
+    layout = state.join.layout
+    if layout.is_open:
+        return
+    examples: dict[str, Value] = {"number": 1.0, "boolean": True, "text": "", "key": ""}
+    row = {one.name: examples[one.kind] for one in layout.features or () if not one.hidden}
+    row |= {name: 1.0 for stage in state.features for name in stage.names}
+    for name, learner in state.learners.items():
+        inner = learner.learner if isinstance(learner, Aged) else learner
+        with suppress(Exception):  # a transformer that cannot make anything of the example
+            for transformer, feature in absent(getattr(inner, "model", None), dict(row)):
+                yield f"learner {name}: {transformer} reads {feature!r}, which no event has{nearest(feature, row)}"
 
 
 def _partitions(config: Config) -> int:

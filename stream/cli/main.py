@@ -7,12 +7,14 @@ or configuration; 75 owned by somebody outside the group; 130 interrupted.
 
 import argparse
 import difflib
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from learners import compiling
 from stream.errors import HeadraceError
 
 
@@ -133,8 +135,15 @@ def _call(name: str, rest: Sequence[str]) -> int:
     arguments = parser.parse_args(rest)
     if os.getcwd() not in sys.path and "" not in sys.path:  # noqa: PTH109 - what sys.path holds
         sys.path.append(os.getcwd())  # noqa: PTH109 - last, so that a user's stream.py shadows nothing of ours
+    if _say_compiling not in compiling.hearers:
+        compiling.hearers.append(_say_compiling)
     code: int = module.run(arguments)
     return code
+
+
+@functools.cache
+def _say_compiling() -> None:
+    print("headrace: compiling, once on a machine: up to half a minute", file=sys.stderr, flush=True)
 
 
 def _top_parser() -> argparse.ArgumentParser:

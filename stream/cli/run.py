@@ -70,14 +70,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _end(service: Service) -> str:
-    """What a worker did, in a line."""
+    """What a worker did, in a line; a line more for each learner that learns no longer."""
     tasks = list(service.readings.values())
     said: Counter[str] = Counter()
     for task in tasks:
         said.update(task.outputs)
     where = f" in {service.config.out}" if service.config.on_files else ""
     new = ", ".join(f"{count:,} {name}" for name, count in said.items()) or "nothing"
-    return f"{service.config.name}: {sum(task.records for task in tasks):,} records folded; {new} new{where}"
+    lines = [f"{service.config.name}: {sum(task.records for task in tasks):,} records folded; {new} new{where}"]
+    lines += [
+        f"{service.config.name}: task {task.task}: learner {name} is frozen: {why}"
+        for task in tasks
+        for name, why in task.frozen.items()
+    ]
+    return "\n".join(lines)
 
 
 def _run_all(services: list[Service]) -> None:

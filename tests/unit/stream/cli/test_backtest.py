@@ -43,6 +43,12 @@ def test_metrics_as_json(tmp_path, config, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads((out / "metrics.json").read_text())
 
 
+def test_says_when_nothing_is_judged(tmp_path, config, capsys):
+    """``--score-from`` after the last event leaves nothing, and a page of dashes alone would not say why."""
+    assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--quiet", "--score-from", "2030-01-01"]) == 0
+    assert "nothing is judged: all 300 scored events are before --score-from" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -37,12 +37,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory, rng: np.random.Generator) -> 
         "time_ms": START_MS + np.sort(rng.integers(0, 40 * DAY_MS, N)),
         "key": [f"c{i}" for i in rng.integers(0, 200, N)],
     }
-    facts = {"settings": {"champion": "logistic", "learners": {"logistic": {"l2": 0.1}}}, "command": "headrace backtest a.yaml <b>.yaml", "counts": {"labels_assumed": 3}, "digests": {"0": {"predictions": "af0c"}}}  # fmt: skip
+    week, month = ({"window": {"by": ["card"], "over": [span]}} for span in ("7d", "30d"))
+    facts = {"settings": {"champion": "logistic", "learners": {"logistic": {"l2": 0.1}}, "features": [week]}, "command": "headrace backtest a.yaml <b>.yaml", "counts": {"labels_assumed": 3}, "digests": {"0": {"predictions": "af0c"}}}  # fmt: skip
     one = write(
         place / "a", score=scores_of(label, 1.0, rng), challengers={"tree": scores_of(label, 0.8, rng)}, alarms=[ALARM],
         rejects=[{"reason": "schema", "value": "{"}] * 2, name="a", facts=facts, **common,
     )  # fmt: skip
-    two = write(place / "b", score=scores_of(label, 2.0, rng), name="<b>", facts={**facts, "settings": {"champion": "logistic", "learners": {"logistic": {"l2": 0.2}}}}, **common)  # fmt: skip
+    two = write(place / "b", score=scores_of(label, 2.0, rng), name="<b>", facts={**facts, "settings": {"champion": "logistic", "learners": {"logistic": {"l2": 0.2}}, "features": [week, month]}}, **common)  # fmt: skip
     return [one, two]
 
 
@@ -126,7 +127,8 @@ def test_it_says_who_is_better_and_how_sure_that_is(page: str, runs: list[Run]) 
 @pytest.mark.parametrize(
     "said",
     [
-        "What differs", "learners.logistic.l2 0.1 0.2", "adwin-loss 0.1 0.3 alarm", "schema 2 0", "labels assumed 3 3",
+        "What differs", "learners.logistic.l2 0.1 0.2", "features: window: by: card, over: 30d \u2013 yes",
+        "adwin-loss 0.1 0.3 alarm", "schema 2 0", "labels assumed 3 3",
         "a 0 predictions af0c", "headrace backtest a.yaml &lt;b&gt;.yaml", "delay of labels 7 days", "hour of day (UTC)",
         "a/tree against logistic", "Compared are the 4,000 events that both scored and whose label is known.", "&lt;b&gt; against a", "Deciles of the score", "best 10",
     ],
@@ -135,6 +137,11 @@ def test_what_a_reader_looks_for_is_there(page: str, said: str) -> None:
     """Settings that differ, alarms, rejects, drops, digests, the command, delays, segments, challengers."""
     plain = words(page).replace("0.100", "0.1").replace("0.300", "0.3")
     assert said in plain
+
+
+def test_what_is_equal_does_not_differ(page: str) -> None:
+    """A computed feature that both have is no row among the settings that differ."""
+    assert "over: 7d" not in words(page)
 
 
 def test_the_same_input_gives_the_same_bytes(runs: list[Run], tmp_path: Path) -> None:
