@@ -99,7 +99,7 @@ def against_river(share: int) -> tuple[float, float]:
                     window = theirs.get((place, key, name))
                     if window is None:
                         period = timedelta(milliseconds=span_ms)
-                        window = theirs[place, key, name] = TimeRolling(Mean(), period=period)
+                        window = theirs[place, key, name] = TimeRolling(Mean, period=period)
                     window.update(amount, t=moment)
                     window.get()  # the mean; its n is the count
 

@@ -16,12 +16,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """``numba.njit``. Nothing is fused or reordered, so a result is the same on every run."""
+    return _kept(function, error_model="numpy")  # no look for zero before each division
+
+
+def uncounted(function: F) -> F:
+    """The same for code that makes no array, and calls only such code: references to arrays are not counted. Each call
+    of a function would count those to each of its arrays, there and back.
+    """
+    return _kept(function, error_model="numpy", _nrt=False)
+
+
+def _kept(function: F, **options: Any) -> F:
     made: Any
     try:
-        made = numba.njit(cache=True, error_model="numpy")(function)  # no look for zero before each division
+        made = numba.njit(cache=True, **options)(function)
         made._cache._cache_file._source_stamp = _sources(Path(function.__code__.co_filename).parent)  # noqa: SLF001 - see there
     except (RuntimeError, AttributeError):  # no place that may be written to, or another Numba
-        made = numba.njit(error_model="numpy")(function)
+        made = numba.njit(**options)(function)
     return made  # type: ignore[no-any-return]
 
 

@@ -25,7 +25,7 @@ from learners.features.keyed import (
     START,
     Columns,
 )
-from learners.jit import compiled
+from learners.jit import compiled, uncounted
 
 FIELDS, ARRIVALS, OWN_TIMES = range(3)
 """What is counted: fields of events, labels when they come, labels at their events' times."""
@@ -45,14 +45,16 @@ class Settings(NamedTuple):
     """Whether sums are kept."""
     newest: bool
     """Whether the newest entry is asked for."""
+    distinct: bool
+    """Whether distinct values are counted."""
 
 
-@compiled
+@uncounted
 def fold(
     c: Columns, settings: Settings, spans: NDArray[np.int64], widths: NDArray[np.int64], firsts: NDArray[np.int64],
     computes: NDArray[np.int64], op: NDArray[np.uint8], rows: NDArray[np.int32], now_ms: NDArray[np.int64],
     target: NDArray[np.float64], previous: NDArray[np.float64], times_ms: NDArray[np.int64], slots: NDArray[np.int64],
-    values: NDArray[np.float64], out: NDArray[np.float64], start: int,
+    values: NDArray[np.float64], out: NDArray[np.float64], scratch: NDArray[np.float64], start: int,
 ) -> int:  # fmt: skip
     """Fold operations from ``start`` on. How many are done: fewer than there are when there is no room for the next."""
     kind, horizon = settings.kind, settings.horizon_ms
@@ -66,6 +68,8 @@ def fold(
         if slot == NOBODY or (op[at] == EVENT and kind != FIELDS and c.slots[slot, GENERATION] == NOBODY):
             continue
         if not tiled and ring.lacks_room(c, slot):
+            return at
+        if settings.distinct and scratch.size < ring.scratch_size(c, slot):
             return at
         keyed.touch(c, slot, now, horizon)
         seen = (own if op[at] == EVENT else now - settings.late_ms) - settings.lag_ms
@@ -87,7 +91,7 @@ def fold(
                     ring.read_newest(c, slot, seen, spans, computes, out[row])
                 if adds and present:
                     ring.insert(c, slot, own, values[row], own, spans, summed)
-                ring.read(c, slot, seen, spans, computes, summed, out[row])
+                ring.read(c, slot, seen, spans, computes, summed, out[row], scratch)
                 if adds and not present:
                     ring.insert(c, slot, own, values[row], own, spans, summed)
             continue
@@ -138,7 +142,7 @@ def entries(c: Columns, slots: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray
     return times, values, own
 
 
-@compiled
+@uncounted
 def restore_entries(
     c: Columns, slots: NDArray[np.int64], begins: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.float64],
     own: NDArray[np.int64],
@@ -157,7 +161,7 @@ def restore_entries(
                 c.own_ms[at] = own[begins[place] + entry]
 
 
-@compiled
+@uncounted
 def restore_order(c: Columns, at: int, slots: NDArray[np.int64], positions: NDArray[np.int32]) -> None:
     last = NOBODY
     for place in range(slots.size):

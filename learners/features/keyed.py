@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.jit import compiled
+from learners.jit import uncounted
 
 NOBODY = -1
 """No slot, no generation."""
@@ -68,7 +68,7 @@ class Columns(NamedTuple):
     places: NDArray[np.int64]
 
 
-@compiled
+@uncounted
 def open_generation(c: Columns) -> None:
     """The next generation is the open one."""
     c.places[CURRENT] += 1
@@ -79,7 +79,7 @@ def open_generation(c: Columns) -> None:
     c.room[at] = min(max(c.places[ALIVE] // GENERATION_SHARE, GENERATION_MIN), GENERATION_MAX)
 
 
-@compiled
+@uncounted
 def _enter(c: Columns, slot: int) -> None:
     at = c.places[CURRENT] - c.places[BASE]
     if c.made[at] >= c.room[at]:
@@ -99,7 +99,7 @@ def _enter(c: Columns, slot: int) -> None:
     c.last_ms[at] = max(c.last_ms[at], c.slots[slot, TOUCHED_MS])
 
 
-@compiled
+@uncounted
 def _leave(c: Columns, slot: int) -> None:
     at = c.slots[slot, GENERATION] - c.places[BASE]
     before, after = c.slots[slot, BEFORE], c.slots[slot, AFTER]
@@ -115,7 +115,7 @@ def _leave(c: Columns, slot: int) -> None:
     c.slots[slot, GENERATION] = NOBODY
 
 
-@compiled
+@uncounted
 def _drop(c: Columns, slot: int) -> None:
     """The key has expired: nothing of it is kept."""
     _leave(c, slot)
@@ -129,7 +129,7 @@ def _drop(c: Columns, slot: int) -> None:
         c.places[DROPPED] += 1
 
 
-@compiled
+@uncounted
 def clear(c: Columns, start: int, stop: int) -> None:
     """Make some slots empty."""
     c.slots[start:stop, :CURSOR_MS] = 0
@@ -141,7 +141,7 @@ def clear(c: Columns, start: int, stop: int) -> None:
     c.sums[start:stop] = 0.0
 
 
-@compiled
+@uncounted
 def touch(c: Columns, slot: int, now: int, horizon_ms: int) -> None:
     """The key changed: it belongs to the open generation. The one that it leaves may be cleaned."""
     old = c.slots[slot, GENERATION]
@@ -165,7 +165,7 @@ def touch(c: Columns, slot: int, now: int, horizon_ms: int) -> None:
         c.places[FIRST] += 1
 
 
-@compiled
+@uncounted
 def _clean(c: Columns, at: int, before_ms: int) -> None:
     """Who is left in a generation moves to the open one; who was last touched at a time or before has expired."""
     slot = c.first[at]
@@ -178,7 +178,7 @@ def _clean(c: Columns, at: int, before_ms: int) -> None:
         slot = c.first[at]
 
 
-@compiled
+@uncounted
 def expire(c: Columns, now: int, horizon_ms: int) -> None:
     """Drop generations that were last touched ``horizon_ms`` ago or before."""
     at = c.places[FIRST] - c.places[BASE]
@@ -193,13 +193,13 @@ def expire(c: Columns, now: int, horizon_ms: int) -> None:
         at += 1
 
 
-@compiled
+@uncounted
 def can_hold(c: Columns, cells: int) -> bool:
     """Whether the pool has a ring of so many cells (a power of two) left."""
     return bool(c.free[_power(cells)] != NOBODY or c.places[TOP] + cells <= c.time_ms.size)
 
 
-@compiled
+@uncounted
 def hold(c: Columns, cells: int) -> int:
     """A ring of so many cells; ``can_hold`` has said that there is one."""
     power = _power(cells)
@@ -212,7 +212,7 @@ def hold(c: Columns, cells: int) -> int:
     return int(start)
 
 
-@compiled
+@uncounted
 def release(c: Columns, start: int, cells: int) -> None:
     """Give a ring back."""
     power = _power(cells)
@@ -220,7 +220,7 @@ def release(c: Columns, start: int, cells: int) -> None:
     c.free[power] = start
 
 
-@compiled
+@uncounted
 def _power(cells: int) -> int:
     power = 0
     while cells > 1:
@@ -229,7 +229,7 @@ def _power(cells: int) -> int:
     return power
 
 
-@compiled
+@uncounted
 def living(c: Columns, bits: NDArray[np.uint8], begins: NDArray[np.int64]) -> None:
     """Mark in ``bits`` which positions are live; a generation's begin at ``begins[generation - FIRST]``."""
     for slot in range(len(c.slots)):

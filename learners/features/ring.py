@@ -6,26 +6,30 @@ leaves nothing behind: a sum of squares minus a squared sum is right to the last
 cost the same however many entries there are; ``min``, ``max`` and ``distinct`` look at each entry of the span.
 """
 
-from math import sqrt
+from math import frexp, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.features.keyed import CAPACITY, CURSOR_MS, HEAD, HIGH, LOW, SIZE, START, Columns, can_hold, hold, release
-from learners.jit import compiled
+from learners.jit import uncounted
 
 CELLS_MIN = 4
+SUMS = 4
+"""A sum and one of squares, each as two numbers."""
 HUGE = 2.0**40
+SPREAD = 0x1E3779B97F4A7C15
+"""A large odd number: multiplied with it, numbers that are near each other part (Knuth's multiplicative hashing)."""
 COUNT, SUM, MEAN, STD, MIN, MAX, LAST, TIME_SINCE, DISTINCT = range(9)
 
 
-@compiled
+@uncounted
 def cell(c: Columns, slot: int, entry: int) -> int:
     """Where an entry stands in the pool."""
     return int(c.slots[slot, START] + ((c.slots[slot, HEAD] + entry) & (c.slots[slot, CAPACITY] - 1)))
 
 
-@compiled
+@uncounted
 def _add(sums: NDArray[np.float64], at: int, value: float, below: float) -> None:
     """``sums[at] + sums[at + 1] += value + below``."""
     high = sums[at] + value
@@ -35,7 +39,7 @@ def _add(sums: NDArray[np.float64], at: int, value: float, below: float) -> None
     sums[at + 1] = low - (sums[at] - high)
 
 
-@compiled
+@uncounted
 def _product(a: float, b: float) -> tuple[float, float]:
     """``a * b`` as two numbers (Veltkamp's split, Dekker's product)."""
     product = a * b
@@ -47,7 +51,7 @@ def _product(a: float, b: float) -> tuple[float, float]:
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-@compiled
+@uncounted
 def count_in(sums: NDArray[np.float64], value: float, sign: float) -> None:
     """Add a value (``sign`` 1) or take it away (-1)."""
     square, below = _product(value, value)
@@ -55,7 +59,7 @@ def count_in(sums: NDArray[np.float64], value: float, sign: float) -> None:
     _add(sums, 2, sign * square, sign * below)
 
 
-@compiled
+@uncounted
 def _count_out(c: Columns, slot: int, span: int, value: float) -> None:
     """A value has left a span. One that was huge beside what stays leaves its rounding: then what stays is summed anew."""
     sums = c.sums[slot, span]
@@ -66,7 +70,7 @@ def _count_out(c: Columns, slot: int, span: int, value: float) -> None:
             count_in(sums, c.value[cell(c, slot, entry)], 1.0)
 
 
-@compiled
+@uncounted
 def deviation(sums: NDArray[np.float64], count: int) -> float:
     """Of a sample: ``sqrt((sum of squares - sum² / n) / (n - 1))``."""
     if count < 2:
@@ -79,7 +83,7 @@ def deviation(sums: NDArray[np.float64], count: int) -> float:
     return sqrt(max((sums[2] - quotient) + (sums[3] - low), 0.0) / (count - 1))
 
 
-@compiled
+@uncounted
 def advance(c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], summed: bool) -> None:
     """Let windows end at a time that is not before the cursor."""
     c.slots[slot, CURSOR_MS] = time_ms
@@ -102,7 +106,7 @@ def advance(c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], summe
                 _count_out(c, slot, span, c.value[at])
 
 
-@compiled
+@uncounted
 def forget(c: Columns, slot: int, before_ms: int) -> None:
     """Let go entries that have left every span and are not after a time."""
     while c.slots[slot, SIZE] and c.time_ms[c.slots[slot, START] + c.slots[slot, HEAD]] <= before_ms:
@@ -112,10 +116,11 @@ def forget(c: Columns, slot: int, before_ms: int) -> None:
         c.slots[slot, HEAD] = (c.slots[slot, HEAD] + 1) & (c.slots[slot, CAPACITY] - 1)
         c.slots[slot, SIZE] -= 1
         c.slots[slot, HIGH] -= 1
-        c.slots[slot, LOW:] -= 1
+        for span in range(LOW, c.slots.shape[1]):
+            c.slots[slot, span] -= 1
 
 
-@compiled
+@uncounted
 def lacks_room(c: Columns, slot: int) -> bool:
     """Whether the pool must grow before one more entry can come."""
     return c.slots[slot, SIZE] == c.slots[slot, CAPACITY] and not can_hold(
@@ -123,7 +128,7 @@ def lacks_room(c: Columns, slot: int) -> bool:
     )
 
 
-@compiled
+@uncounted
 def insert(
     c: Columns, slot: int, time_ms: int, value: float, own_ms: int, spans: NDArray[np.int64], summed: bool
 ) -> None:
@@ -163,7 +168,7 @@ def insert(
                 count_in(c.sums[slot, span], value, 1.0)
 
 
-@compiled
+@uncounted
 def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[np.int64], summed: bool) -> None:
     """Remove the newest entry of an event's own time and value, if it is still there."""
     entry = c.slots[slot, SIZE] - 1
@@ -190,7 +195,7 @@ def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[n
                 _count_out(c, slot, span, value)
 
 
-@compiled
+@uncounted
 def behind(c: Columns, slot: int, time_ms: int) -> int:
     """The first entry after a time."""
     low, high = 0, c.slots[slot, SIZE]
@@ -203,47 +208,54 @@ def behind(c: Columns, slot: int, time_ms: int) -> int:
     return low
 
 
-@compiled
-def _distinct(c: Columns, slot: int, start: int, stop: int) -> int:
+@uncounted
+def scratch_size(c: Columns, slot: int) -> int:
+    """Numbers that ``read`` needs room for when it counts distinct values, after one more entry."""
+    return SUMS + 8 * max(int(c.slots[slot, CAPACITY]), CELLS_MIN)
+
+
+@uncounted
+def _distinct(c: Columns, slot: int, start: int, stop: int, table: NDArray[np.float64]) -> int:
+    """How many different values there are; ``table`` becomes one of hashes, and NaN is an empty cell."""
     cells = 4
     while cells < 2 * (stop - start):
         cells *= 2
-    table = np.empty(cells, np.float64)
-    taken = np.zeros(cells, np.bool_)
+    for at in range(cells):
+        table[at] = np.nan
     count = 0
     for entry in range(start, stop):
         value = c.value[cell(c, slot, entry)] + 0.0  # there is one zero
-        at = hash(value) & (cells - 1)
-        while taken[at] and table[at] != value:
+        mantissa, power = frexp(value)
+        at = ((int(mantissa * 2.0**53) + power) * SPREAD >> 20) & (cells - 1)
+        while not np.isnan(table[at]) and table[at] != value:
             at = (at + 1) & (cells - 1)
-        if not taken[at]:
-            taken[at], table[at] = True, value
+        if np.isnan(table[at]):
+            table[at] = value
             count += 1
     return count
 
 
-@compiled
+@uncounted
 def read(
     c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64], summed: bool,
-    out: NDArray[np.float64],
+    out: NDArray[np.float64], scratch: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Windows that end at a time, into ``out`` ``(spans, computes)``; ``last`` and ``time_since`` are not touched.
 
-    From the indices where the time is the cursor's; a time before it is looked up.
+    From the indices where the time is the cursor's; a time before it is looked up. ``scratch`` has room for SUMS, where
+    distinct values are counted ``scratch_size``.
     """
     is_now = time_ms == c.slots[slot, CURSOR_MS]
     stop = c.slots[slot, HIGH] if is_now else behind(c, slot, time_ms)
-    own = np.zeros(4)
+    own = scratch[:SUMS]
     for span in range(spans.size):
         start = c.slots[slot, LOW + span] if is_now else behind(c, slot, time_ms - spans[span])
         count = stop - start
         if summed:
-            if is_now:
-                own[:] = c.sums[slot, span]
-            else:
-                own[:] = 0.0
-                for entry in range(start, stop):
-                    count_in(own, c.value[cell(c, slot, entry)], 1.0)
+            for part in range(SUMS):
+                own[part] = c.sums[slot, span, part] if is_now else 0.0
+            for entry in range(start, start if is_now else stop):
+                count_in(own, c.value[cell(c, slot, entry)], 1.0)
         for place in range(computes.size):
             what = computes[place]
             if what == COUNT:
@@ -255,7 +267,7 @@ def read(
             elif what == STD:
                 out[span, place] = deviation(own, count)
             elif what == DISTINCT:
-                out[span, place] = _distinct(c, slot, start, stop)
+                out[span, place] = _distinct(c, slot, start, stop, scratch[SUMS:])
             elif what in (MIN, MAX):
                 found = np.nan
                 for entry in range(start, stop):
@@ -265,7 +277,7 @@ def read(
                 out[span, place] = found
 
 
-@compiled
+@uncounted
 def read_newest(
     c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64],
     out: NDArray[np.float64],

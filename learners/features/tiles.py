@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from learners.features.keyed import LOW, NEVER, Columns
 from learners.features.ring import COUNT, LAST, MAX, MEAN, MIN, SUM, TIME_SINCE
-from learners.jit import compiled
+from learners.jit import uncounted
 
 
-@compiled
+@uncounted
 def tile_of(time_ms: int, width_ms: int) -> int:
     """The number of the tile that holds a time."""
     return time_ms // width_ms
 
 
-@compiled
+@uncounted
 def _cell(number: int, first: int, cells: int) -> int:
     return first + number % cells
 
 
-@compiled
+@uncounted
 def turn(c: Columns, slot: int, span: int, number: int, first: int, cells: int) -> None:
     """Let a tile be the newest: those that it takes the place of are emptied."""
     newest = c.slots[slot, LOW + span]
@@ -37,7 +37,7 @@ def turn(c: Columns, slot: int, span: int, number: int, first: int, cells: int) 
     c.slots[slot, LOW + span] = number
 
 
-@compiled
+@uncounted
 def put(
     c: Columns, slot: int, time_ms: int, value: float, widths: NDArray[np.int64], firsts: NDArray[np.int64], sign: float
 ) -> None:  # fmt: skip
@@ -60,7 +60,7 @@ def put(
             own[4] = value
 
 
-@compiled
+@uncounted
 def correct(
     c: Columns, slot: int, time_ms: int, value: float, previous: float, widths: NDArray[np.int64], firsts: NDArray[np.int64]
 ) -> None:  # fmt: skip
@@ -74,7 +74,7 @@ def correct(
         own[2] += value * value - previous * previous
 
 
-@compiled
+@uncounted
 def read_tiles(
     c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], widths: NDArray[np.int64], firsts: NDArray[np.int64],
     computes: NDArray[np.int64], out: NDArray[np.float64],
@@ -112,7 +112,7 @@ def read_tiles(
                 out[span, place] = np.sqrt(max(variance, 0.0)) if count > 1 else np.nan
 
 
-@compiled
+@uncounted
 def read_newest_tile(
     c: Columns, slot: int, time_ms: int, spans: NDArray[np.int64], computes: NDArray[np.int64],
     out: NDArray[np.float64],

@@ -90,6 +90,7 @@ class Windows:
             kind=FIELDS if of is not None else ARRIVALS if lag_ms is None else OWN_TIMES, lag_ms=lag, late_ms=late_ms,
             horizon_ms=int(self._spans.max()) + lag + late_ms, present=present, tiled=tiles is not None,
             summed=bool(_SUMMED & set(compute)), newest=bool(_NEWEST & set(compute)),
+            distinct="distinct" in compute,
         )  # fmt: skip
         self._empty = np.array([_EMPTY.get(what, np.nan) for what in compute])
         self._begin()
@@ -98,17 +99,15 @@ class Windows:
     def _compile(self) -> None:
         """Now, and not when the first batch or the first checkpoint waits for it."""
         nothing, none, bits = np.empty(0), np.empty(0, np.int64), np.empty(0, np.uint8)
-        self._fold(bits, none.astype(np.int32), none, nothing, nothing, none, none, nothing, np.empty((0, 1, 1)), 0)
+        self._fold(bits, none.astype(np.int32), none, nothing, nothing, none, none, nothing, np.empty((0, 1, 1)))
         kernel.restore_entries(self._columns, none, none, none, nothing, none)
         kernel.restore_order(self._columns, 0, none, none.astype(np.int32))
         kernel.entries(self._columns, kernel.slots_in(self._columns, 0))
         keyed.living(self._columns, bits, none)
 
-    def _fold(self, *operations: Any) -> int:
-        done: int = kernel.fold(
-            self._columns, self._settings, self._spans, self._widths, self._firsts, self._computes, *operations
-        )
-        return done
+    def _fold(self, *operations: Any, start: int = 0) -> int:
+        asked = (self._columns, self._settings, self._spans, self._widths, self._firsts, self._computes)
+        return kernel.fold(*asked, *operations, self._scratch, start)  # type: ignore[call-arg] # how many, mypy cannot tell
 
     def _begin(self) -> None:
         """Nothing is known."""
@@ -118,6 +117,7 @@ class Windows:
         self._stamps: dict[int, int] = {}
         self._stamped = 0
         self._columns = self._no_columns()
+        self._scratch = np.empty(ring.SUMS)
 
     def _no_columns(self) -> Columns:
         settings, spans = self._settings, len(self._spans)
@@ -158,10 +158,10 @@ class Windows:
             program.op[ops], program.row[ops], program.time_ms[ops], program.target[ops], program.previous[ops],
             rows.times_ms(), known, values, wide,
         )  # fmt: skip
-        done = self._fold(*operations, 0)
+        done = self._fold(*operations)
         while done < len(ops):
             self._make_room()
-            done = self._fold(*operations, done)
+            done = self._fold(*operations, start=done)
         self._let_go()
         for row in [row for row, key in enumerate(keys[:events]) if key is None]:
             wide[row] = np.nan
@@ -229,8 +229,13 @@ class Windows:
         keyed.clear(self._columns, had, 2 * had)
 
     def _make_room(self) -> None:
-        """The pool, or the generations' columns, are too small for what comes: twice as much, without what is gone."""
+        """Scratch, pool or the generations' columns are too small for what comes: twice as much, without what is gone."""
         c = self._columns
+        if self._settings.distinct:
+            asked = ring.scratch_size(c, int(c.slots[:, keyed.CAPACITY].argmax()))
+            if len(self._scratch) < asked:
+                self._scratch = np.empty(2 * asked)
+                return
         if c.places[CURRENT] - c.places[BASE] + keyed.GENERATIONS_AHEAD >= len(c.made):
             gone = int(c.places[FIRST] - c.places[BASE])
             size = max(int(2 * (c.places[CURRENT] - c.places[FIRST] + keyed.GENERATIONS_AHEAD)), len(c.made))
