@@ -11,6 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
 TESTS ?= tests
+PROCESSES ?= 2
 RECORDS ?= 1000000
 
 .PHONY: help setup demo test check bench sim sim-mutants campaign clients hostile docs lock clean
@@ -24,9 +25,9 @@ setup: $(VENV)/installed-dev ## make .venv from the lock, with Headrace in it (e
 demo: $(VENV)/installed ## play a simulated fraud feed through the whole service, without any server, and show what happened
 	$(BIN)/headrace demo
 
-test: $(VENV)/installed-dev ## run every test, against a real Kafka and a real Redis (brought by the suite)
+test: $(VENV)/installed-dev ## run every test, against a real Kafka and a real Redis (brought by the suite); TESTS=tests/unit: some
 	tools/fetch >/dev/null
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) $(TESTS)
 
 check: $(VENV)/installed-dev ## lint, format, types, rooms, and documentation that is generated
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # tests/servers.py is imp
 from tests.servers import KafkaServer, RedisServer
 
 if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
     from tests.kafka_place import KafkaPlace
 
 
@@ -30,6 +31,21 @@ hypothesis.settings.load_profile("ours")
 def pytest_configure(config: pytest.Config) -> None:
     """kafka-python 3.0.12 reads its protocol's schemas with deprecated functions, at import."""
     config.addinivalue_line("filterwarnings", r"ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
+WITH_SERVERS = tuple(f"tests/{name}/" for name in ("campaign", "clients", "faults", "integration"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> "LoadScopeScheduling":
+    """``make test`` has two processes: tests that need servers stay in one, in order; other files go to who is free."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 (not there when a test runs by itself)
+
+    class ByServers(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "servers" if nodeid.startswith(WITH_SERVERS) else nodeid.partition("::")[0]
+
+    return ByServers(config, log)
 
 
 @pytest.fixture(scope="session")
