@@ -19,6 +19,7 @@ from tests.servers import KafkaServer, RedisServer
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
+
     from tests.kafka_place import KafkaPlace
 
 
