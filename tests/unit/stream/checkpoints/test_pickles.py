@@ -313,7 +313,7 @@ def test_a_refused_module_is_not_imported():
         (functools.partial(int), "func"),
         (random.Random(1), "VERSION"),
     ],
-    ids=str,
+    ids=lambda told: told if isinstance(told, str) else type(told).__name__,
 )
 def test_getattr_gives_methods_of_admitted_objects_only(owner, name):
     """Pickles of bound methods name ``getattr``; here it leads nowhere else."""
