@@ -39,12 +39,12 @@ WITH_SERVERS = tuple(f"tests/{name}/" for name in ("campaign", "clients", "fault
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> "LoadScopeScheduling":
-    """``make test`` has two processes: tests that need servers stay in one, in order; other files go to who is free."""
+    """``make test`` has two processes: each folder of tests that need servers stays in one; other files go to who is free."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 (not there when a test runs by itself)
 
     class ByServers(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "servers" if nodeid.startswith(WITH_SERVERS) else nodeid.partition("::")[0]
+            return next((folder for folder in WITH_SERVERS if nodeid.startswith(folder)), nodeid.partition("::")[0])
 
     return ByServers(config, log)
 
