@@ -15,6 +15,11 @@ from learners.blend import members_of, weights_of
 from learners.explanations.base import Explanation
 
 
+def bare(learner: Learner) -> Learner:
+    """The learner itself, as if it learned labels of every age."""
+    return learner.learner if isinstance(learner, Aged) else learner
+
+
 class Aged:
     """A learner that learns a label when ``after_ms < age <= within_ms`` (``learners.base.Learner``).
 

@@ -4,9 +4,3 @@ from collections.abc import Callable
 
 hearers: list[Callable[[], None]] = []
 """Called when it begins, once a function."""
-
-
-def begins() -> None:
-    """Tell all."""
-    for hear in hearers:
-        hear()

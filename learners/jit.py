@@ -40,7 +40,8 @@ class _Listener(event.Listener):
     """Numba's own word that it compiles; it says none where it finds the code on disk."""
 
     def on_start(self, event: Any) -> None:  # noqa: ARG002 - what a listener is given
-        compiling.begins()
+        for hear in compiling.hearers:
+            hear()
 
     def on_end(self, event: Any) -> None:
         """Nothing."""

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from learners.aged import Aged
+from learners.aged import bare
 from learners.base import Learner, Problem
 from learners.explanations.background import Background
 from learners.features.base import FeatureStage
@@ -171,8 +171,7 @@ def _check_weights(config: Config, learners: Mapping[str, Learner]) -> None:
     if assume is None or assume.correction_weight == 1.0:
         return
     for name, learner in learners.items():
-        inner = learner.learner if isinstance(learner, Aged) else learner
-        if not getattr(inner, "takes_weight", True):
+        if not getattr(bare(learner), "takes_weight", True):
             raise ConfigError(
                 f"learner {name} learns without weights, and `correction_weight` is {assume.correction_weight:g}",
                 "leave it out, or take a linear model, a Hoeffding tree or a bagging of them",

@@ -334,7 +334,7 @@ class Config(Section):
         """
         dumped = self.model_dump(mode="json", include=set(_ANSWERS))
         answers = {name: dumped[name] for name in _ANSWERS}
-        answers["features"] = [
+        answers["features"] = [  # without what is not said, so that a kind that comes later changes no lineage
             {kind: told for kind, told in one.items() if told is not None} for one in answers["features"]
         ]
         answers["predictions"] = {"threshold": dumped["predictions"]["threshold"]}

@@ -62,11 +62,11 @@ class Window(Section):
         BeforeValidator(_several),
         Field(strict=False, min_length=1),
     ] = Field(
-        description="Which aggregates. `last` and `time_since` (seconds) never see the present event; of text there are "
+        description="Which aggregates, or one. `last` and `time_since` (seconds) never see the present event; of text there are "
         "`count`, `distinct` and `time_since`."
     )
     over: Annotated[tuple[Duration, ...], BeforeValidator(_several), Field(strict=False, min_length=1)] = Field(
-        description="Lengths of the windows: `10m`, `7d`. An event at time t sees what is after t - length, up to t."
+        description="Lengths of the windows, or one: `10m`, `7d`. An event at time t sees what is after t - length, up to t."
     )
     present: bool = Field(default=True, description="Whether an event's own value counts in what it sees.")
     late: Duration = Field(

@@ -251,10 +251,12 @@ def read(
     for span in range(spans.size):
         start = c.slots[slot, LOW + span] if is_now else behind(c, slot, time_ms - spans[span])
         count = stop - start
-        if summed:
+        if summed and is_now:
             for part in range(SUMS):
-                own[part] = c.sums[slot, span, part] if is_now else 0.0
-            for entry in range(start, start if is_now else stop):
+                own[part] = c.sums[slot, span, part]
+        elif summed:
+            own[:] = 0.0
+            for entry in range(start, stop):
                 count_in(own, c.value[cell(c, slot, entry)], 1.0)
         for place in range(computes.size):
             what = computes[place]

@@ -131,7 +131,8 @@ class Windows:
             return np.full(size, fill, np.int32)
 
         columns = Columns(
-            slots=np.zeros((_SLOTS, keyed.LOW + spans), np.int64), sums=np.zeros((rings, spans, 4 if settings.summed else 0)),
+            slots=np.zeros((_SLOTS, keyed.LOW + spans), np.int64),
+            sums=np.zeros((rings, spans, ring.SUMS if settings.summed else 0)),
             tiles=np.zeros((tiled_slots, int(self._firsts[-1]), 5)), newest=np.full((tiled_slots, 2), np.nan),
             dropped=small(_SLOTS), is_dropped=np.zeros(_SLOTS, np.bool_), time_ms=integers(cells), value=np.zeros(cells),
             own_ms=integers(cells if settings.kind == ARRIVALS else 0), free=integers(40, NOBODY), made=integers(generations),

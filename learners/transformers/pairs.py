@@ -37,8 +37,8 @@ class Pairs(base.Transformer):
         first = number(x, self.of)
         for other, name in self._pairs:
             second = number(x, other)
-            there = first is not None and second is not None
-            _put(joined, name, self.made(first, second) if there else None, self.default)  # type: ignore[arg-type]
+            value = None if first is None or second is None else self.made(first, second)
+            _put(joined, name, value, self.default)
         return joined
 
 

@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _told(result: Backtest, seconds: float) -> list[str]:
     lines = []
+    judged = result.metrics["runs"]
     for run_ in result.runs:
         facts: dict[str, Any] = run_.facts
         outputs = facts["outputs"]
@@ -115,7 +116,7 @@ def _told(result: Backtest, seconds: float) -> list[str]:
             f"{run_.name}: {facts['events']:,} events, {facts['labels']:,} labels, {outputs['alarms']:,} alarms, "
             f"{outputs['rejects']:,} rejects"
         )
-        counted = result.metrics["runs"][run_.name]["events"]
+        counted = judged[run_.name]["events"]
         if counted["warm_up"] and not counted["scored"]:
             lines.append(f"  nothing is judged: all {counted['warm_up']:,} scored events are before --score-from")
         lines += [

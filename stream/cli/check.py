@@ -1,7 +1,7 @@
 """``headrace check``: everything that can be wrong is said before a worker starts. It changes nothing.
 
 Names and types (loading says those), what the learners promise (learners/conformance.py, in processes with other hash
-seeds too), topics that do not fit, and what waiting will cost.
+seeds too), features that are read and not there, topics that do not fit, and what waiting will cost.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from learners.aged import Aged
+from learners.aged import bare
 from learners.base import Learner, Problem, Value
 from learners.conformance import CLASSES, Workload, check, digest, synthetic
 from learners.ensemble import whole
@@ -119,8 +119,8 @@ def learners(config: Config, path: Path) -> Iterator[str]:
 def _built(config: Config, problem: Problem, width: int) -> dict[str, Learner]:
     """As they are checked: a blend with its members, and one that learns labels of some age as if it learned all."""
     built = build_learners(config, problem, width)
-    bare = {name: one.learner if isinstance(one, Aged) else one for name, one in built.items()}
-    return {name: whole(bare, name) for name in bare}
+    inner = {name: bare(one) for name, one in built.items()}
+    return {name: whole(inner, name) for name in inner}
 
 
 def _workload(config: Config) -> Workload:
@@ -222,9 +222,8 @@ def _absent_features(config: Config) -> Iterator[str]:
     row = {one.name: examples[one.kind] for one in layout.features or () if not one.hidden}
     row |= {name: 1.0 for stage in state.features for name in stage.names}
     for name, learner in state.learners.items():
-        inner = learner.learner if isinstance(learner, Aged) else learner
         with suppress(Exception):  # a transformer that cannot make anything of the example
-            for transformer, feature in absent(getattr(inner, "model", None), dict(row)):
+            for transformer, feature in absent(getattr(bare(learner), "model", None), dict(row)):
                 yield f"learner {name}: {transformer} reads {feature!r}, which no event has{nearest(feature, row)}"
 
 

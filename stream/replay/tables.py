@@ -228,11 +228,16 @@ def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
     """Settings by their dotted names. What has a name in a list goes by it, other mappings in one by what they say; a
     part with its parameters, a chain of parts and a list of plain values stay whole.
     """
-    if isinstance(value, (list, tuple)) and value and all(isinstance(one, Mapping) and "name" in one for one in value):
+    if (
+        isinstance(value, (list, tuple))
+        and value
+        and all(isinstance(one, Mapping) and not _is_part(one) for one in value)
+    ):
         for one in value:
-            yield f"{path}.{one['name']}", _words({name: inner for name, inner in one.items() if name != "name"})
-    elif isinstance(value, (list, tuple)) and value and all(isinstance(o, Mapping) and not _is_part(o) for o in value):
-        yield from ((f"{path}: {_words(one)}", "yes") for one in value)
+            if "name" in one:
+                yield f"{path}.{one['name']}", _words({name: inner for name, inner in one.items() if name != "name"})
+            else:
+                yield f"{path}: {_words(one)}", "yes"
     elif isinstance(value, Mapping) and value and not _is_part(value):
         for name, inner in value.items():
             yield from _flat(inner, f"{path}.{name}" if path else str(name))
