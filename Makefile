@@ -2,6 +2,9 @@
 
 .DEFAULT_GOAL := help
 VENV := .venv
+# The baselines' libraries have an environment of their own: River imports scikit-learn where it is installed, which would
+# make each of our processes here larger and slower to start than a user's.
+QUALITY := .venv-quality
 BIN := $(VENV)/bin
 # The first interpreter that is new enough and can make a virtual environment; or name one: make PYTHON=/usr/bin/python3.12 test
 CANDIDATES := python3 python3.13 python3.12 python3.11
@@ -14,7 +17,7 @@ TESTS ?= tests
 PROCESSES ?= 2
 RECORDS ?= 1000000
 
-.PHONY: help setup demo test check bench sim sim-mutants campaign clients hostile docs lock clean
+.PHONY: help setup demo test check bench quality sim sim-mutants campaign clients hostile docs lock clean
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
@@ -40,6 +43,9 @@ bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (about
 	tools/fetch >/dev/null
 	$(BIN)/python -m benchmarks
 
+quality: $(QUALITY)/baselines ## measure how good the answers are, beside baselines: make quality STREAM=fraud (or elec2, sea; ../shared/data)
+	$(QUALITY)/bin/python -m benchmarks.quality $(or $(STREAM),elec2 sea fraud)
+
 sim: $(VENV)/installed-dev ## simulate histories full of faults, a seed each: make sim SEEDS=0:10000
 	$(BIN)/python -m tests.simulation $(or $(SEEDS),0:1000) --shrink
 
@@ -62,13 +68,14 @@ hostile: $(VENV)/installed-dev ## hostile records through the step (RECORDS=1000
 docs: $(VENV)/installed-dev ## write the pages that are generated
 	$(BIN)/python tools/configuration_reference.py
 
-lock: $(VENV)/installed-dev ## write both locks again from pyproject.toml (UPGRADE=--upgrade for newer versions)
+lock: $(VENV)/installed-dev ## write the locks again from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(PIP) --upgrade uv
 	$(COMPILE) $(UPGRADE) --output-file requirements.lock pyproject.toml
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock --group quality --output-file requirements-quality.lock pyproject.toml
 
 clean: ## remove what setup, tests and the demo made
-	rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-out
+	rm -rf $(VENV) $(QUALITY) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-out
 
 # The three stamps: an environment, Headrace in it, and the developer's tools. A newer lock or pyproject.toml renews them.
 $(VENV)/made:
@@ -86,4 +93,9 @@ $(VENV)/installed: $(VENV)/made requirements.lock pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+$(QUALITY)/baselines: requirements.lock requirements-quality.lock pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(QUALITY) $(QUALITY)/installed
+	@$(QUALITY)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-quality.lock
 	@touch $@

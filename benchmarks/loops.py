@@ -1,7 +1,7 @@
 """What there is to compare with: the loop with nothing around it, and a plain exactly-once loop. Run in a process each.
 
-``python -m benchmarks.loops bare FILE`` and ``… exactly_once BOOTSTRAP TOPIC OUT COUNT`` print one JSON object. Nothing
-of Headrace is imported here: machine.py only looks at the system.
+``python -m benchmarks.loops bare FILE``, ``… tree FILE`` and ``… exactly_once BOOTSTRAP TOPIC OUT COUNT`` print one JSON
+object. Nothing of Headrace is imported here: machine.py only looks at the system.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer
-from river import compose, linear_model, preprocessing
+from river import base, compose, linear_model, preprocessing, tree
 
 from benchmarks.machine import CoreTime, core_time, cores
 
@@ -20,10 +20,9 @@ def model() -> compose.Pipeline:
     return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 
 
-def bare(file: str) -> dict[str, float]:
+def bare(file: str, river: base.Classifier) -> dict[str, float]:
     """Decode, predict, learn: everything that any service must do, and nothing else."""
     values = Path(file).read_bytes().splitlines()
-    river = model()
     begun = _mark()
     for value in values:
         x = orjson.loads(value)
@@ -94,7 +93,9 @@ def _told(begun: tuple[float, float, CoreTime], events: int) -> dict[str, float]
 
 def main(kind: str, *arguments: str) -> None:
     if kind == "bare":
-        print(json.dumps(bare(arguments[0])))
+        print(json.dumps(bare(arguments[0], model())))
+    elif kind == "tree":
+        print(json.dumps(bare(arguments[0], tree.HoeffdingTreeClassifier())))
     else:
         bootstrap, topic, out, count = arguments
         print(json.dumps(exactly_once(bootstrap, topic, out, int(count))))

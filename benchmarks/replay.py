@@ -3,13 +3,15 @@
 In a process each, in turns: a file decoded, scored and learned, and nothing else; and a backtest of it, from the first byte
 to the report. Both have their libraries imported before the clock starts; the backtest by doing a small one first. The
 fraud data lies beside the checkout (``shared/data``); without it a made-up file takes its place, and the figure says so.
-``--jobs`` is measured on the clock on the wall, on all cores.
+``--jobs`` is measured on the clock on the wall, on all cores; beside it stands what the cores give to two bare loops, for
+two halves of one core give less than two.
 """
 
 import csv
 import gzip
 import json
 import shutil
+import subprocess
 import sys
 import time
 from collections import deque
@@ -104,14 +106,18 @@ def _pair(bench: Bench, file: str) -> list[Figure]:
 
 
 def _jobs(bench: Bench, file: str) -> list[Figure]:
-    ratios, alone = [], []
+    ratios, alone, bare = [], [], []
     for _ in range(bench.rounds):
         found: dict[str, float] = bench.child("benchmarks.replay", "jobs", file, patience_s=PATIENCE_S)
-        bench.said(f"jobs: {found['one_s']:.1f} s with one process, {found['two_s']:.1f} s with two")
         ratios.append(found["one_s"] / found["two_s"])
         alone.append(found["one_cpu_s"] / found["two_cpu_s"])
+        bare.append(2 * found["bare_one_s"] / found["bare_two_s"])
+        bench.said(
+            f"jobs: {found['one_s']:.1f} s with one process, {found['two_s']:.1f} s with two; bare loops: "
+            f"{found['bare_one_s']:.1f} s for one, {found['bare_two_s']:.1f} s for two side by side"
+        )
     what = "faster with two processes, two configurations with a tree each, by the clock"
-    text = f"{spread(ratios)}; without neighbours, by CPU, {spread(alone)}"
+    text = f"{spread(ratios)}; without neighbours, by CPU, {spread(alone)}; two bare loops side by side: {spread(bare)}"
     return [judged(JOBS, what, median(ratios), JOBS_MIN, "at least", text=text)]
 
 
@@ -232,14 +238,25 @@ def jobs(file: str) -> dict[str, float]:
         children = after.children_user + after.children_system - before.children_user - before.children_system
         cpu_s.append(own + children / count)
         shutil.rmtree(out)
-    return {"one_s": seconds[0], "two_s": seconds[1], "one_cpu_s": cpu_s[0], "two_cpu_s": cpu_s[1]}
+    return {
+        "one_s": seconds[0], "two_s": seconds[1], "one_cpu_s": cpu_s[0], "two_cpu_s": cpu_s[1],
+        "bare_one_s": _bare_trees(file, 1), "bare_two_s": _bare_trees(file, 2),
+    }  # fmt: skip
+
+
+def _bare_trees(file: str, count: int) -> float:
+    """Seconds of so many bare loops with a tree, side by side: what the cores give to two who share nothing."""
+    command = [sys.executable, "-m", "benchmarks.loops", "tree", file]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(count)]
+    told = [process.communicate(timeout=PATIENCE_S)[0] for process in running]
+    return max(float(orjson.loads(text)["seconds"]) for text in told)
 
 
 def main(kind: str, *files: str) -> None:
     if kind in {"bare", "fold"}:
         print(json.dumps((bare if kind == "bare" else fold)(files)))
     elif kind == "wide-bare":
-        print(json.dumps(loops.bare(files[0])))
+        print(json.dumps(loops.bare(files[0], loops.model())))
     elif kind == "jobs":
         print(json.dumps(jobs(files[0])))
     else:

@@ -56,7 +56,7 @@ def measure(file: str, rounds: int) -> dict[str, float]:
         values = [line[:-1] for line in lines]
     told: dict[str, list[float]] = {}
     for _ in range(rounds):
-        bare = loops.bare(file)
+        bare = loops.bare(file, loops.model())
         told.setdefault("bare loop", []).append(bare["cpu_s"] / bare["events"] * 1e6)
         for name, us in _one_round(values).items():
             told.setdefault(name, []).append(us)

@@ -41,6 +41,7 @@ _CREATED = ("predictions", "alarms", "rejects", "journal")
 _JOURNAL_CONFIG = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 _IN_FLIGHT = 10_000
 _COORDINATOR_S = 15.0
+_SETTINGS_S = 2.0
 
 
 def translate(settings: Mapping[str, object]) -> dict[str, Any]:
@@ -110,14 +111,25 @@ class ControlPlane:
             self._client = KafkaAdminClient(**self._ours, kafka_client=make)
 
     def describe(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
-        """Those that exist."""
-        if not topics:
-            return {}
-        with self._said(f"asking for {', '.join(topics)}"):
-            found = {one["name"]: one for one in self._client.describe_topics(list(topics)) if not one["error_code"]}
-            resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
-            configs = self._client.describe_configs(resources, config_filter="all")["topic"] if resources else {}
-        return {name: _info(found[name], configs[name]) for name in topics if name in found}
+        """Those that exist. Raises LogMisfit for one whose settings Kafka keeps to itself."""
+        deadline_s = time.monotonic() + _SETTINGS_S
+        while topics:
+            with self._said(f"asking for {', '.join(topics)}"):
+                asked = self._client.describe_topics(list(topics))
+                found = {one["name"]: one for one in asked if not one["error_code"]}
+                resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+                configs = self._client.describe_configs(resources, config_filter="all")["topic"] if resources else {}
+            # kafka-python leaves out why there are none: deleted in between, not known to that broker yet, or forbidden.
+            untold = [name for name in found if not configs[name]]
+            if not untold:
+                return {name: _info(found[name], configs[name]) for name in topics if name in found}
+            if time.monotonic() > deadline_s:
+                raise LogMisfit(
+                    f"Kafka does not tell the settings of {', '.join(untold)}",
+                    "give this user the right DescribeConfigs on its topics",
+                )
+            time.sleep(0.1)
+        return {}
 
     def create(
         self, name: str, partitions: int, config: Mapping[str, str] | None = None, *, replicas: int = -1

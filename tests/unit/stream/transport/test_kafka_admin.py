@@ -1,9 +1,14 @@
 """What the control plane says without a cluster: settings by either client's names, and what does not fit, in words."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from kafka import KafkaAdminClient
 
-from stream.transport.admin import TopicInfo, problems, translate
+from stream.errors import LogMisfit
+from stream.transport import admin
+from stream.transport.admin import ControlPlane, TopicInfo, problems, translate
 
 TOPICS = {"events": "e", "labels": "l", "predictions": "p", "alarms": "a", "rejects": "r", "journal": "j"}
 DAY_MS = 86_400_000
@@ -78,3 +83,48 @@ def test_unverified_certificates_are_a_context() -> None:
     """``enable.ssl.certificate.verification: false`` means the same to both clients."""
     ours = translate({"security.protocol": "ssl", "enable.ssl.certificate.verification": False})
     assert not ours["ssl_context"].check_hostname
+
+
+class StandIn:
+    """What kafka-python answers about two topics; of ``mute`` it tells no settings, as where it swallows a refusal."""
+
+    def __init__(self, mute: str, asks_until_gone: int | None) -> None:
+        self.mute, self.asks_until_gone = mute, asks_until_gone
+
+    def describe_topics(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        gone = self.asks_until_gone == 0
+        if self.asks_until_gone:
+            self.asks_until_gone -= 1
+        return [
+            {
+                "name": name, "topic_id": "00000000-0000-0000-0000-000000000001", "partitions": [{}],
+                "error_code": 3 if gone and name == self.mute else 0,
+            }
+            for name in names
+        ]  # fmt: skip
+
+    def describe_configs(self, resources: Sequence[Any], *, config_filter: str) -> dict[str, dict[str, Any]]:
+        assert config_filter == "all"
+        values = {"retention.ms": "-1", "max.message.bytes": "1000", "cleanup.policy": "delete"}
+        told = {name: {"value": value} for name, value in values.items()}
+        return {"topic": {one.name: {} if one.name == self.mute else told for one in resources}}
+
+
+def control_plane(client: StandIn) -> ControlPlane:
+    plane = object.__new__(ControlPlane)
+    plane._client = client
+    plane._ours = translate({})
+    return plane
+
+
+def test_a_topic_deleted_between_two_questions_is_gone() -> None:
+    """Its settings come back empty, without an error; it is not there, and the others are."""
+    assert list(control_plane(StandIn("e", asks_until_gone=2)).describe(["e", "p"])) == ["p"]
+
+
+def test_settings_that_are_kept_from_us_are_an_error_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that stays and tells nothing is named, with the right that is missing."""
+    monkeypatch.setattr(admin, "_SETTINGS_S", 0.0)
+    with pytest.raises(LogMisfit, match=r"settings of e\b") as raised:
+        control_plane(StandIn("e", asks_until_gone=None)).describe(["e", "p"])
+    assert "DescribeConfigs" in raised.value.hint
