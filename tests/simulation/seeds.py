@@ -23,9 +23,15 @@ def _configured(answers: str) -> Config:
     return fold_config(json.loads(answers))
 
 
-@functools.cache
 def _signature(of: Any) -> inspect.Signature:
-    return _plain_signature(of)
+    return _method_signature(of.__func__) if inspect.ismethod(of) else _plain_signature(of)
+
+
+@functools.cache
+def _method_signature(function: Any) -> inspect.Signature:
+    """Kept by the function: a method would keep its estimator."""
+    plain = _plain_signature(function)
+    return plain.replace(parameters=list(plain.parameters.values())[1:])
 
 
 @functools.cache
