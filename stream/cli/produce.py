@@ -11,7 +11,7 @@ import orjson
 
 from stream.config import load
 from stream.errors import ConfigError
-from stream.transport.admin import Feeder
+from stream.transport.feeder import Feeder
 from stream.transport.readers import open_records
 
 AHEAD_S = 0.002

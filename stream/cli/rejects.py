@@ -158,7 +158,7 @@ def _redrive(config: Config, arguments: argparse.Namespace) -> int:
 
 def send_again(config: Config, rejects: Iterable[StoredReject]) -> int:
     """Original bytes and key to the topic that they came from; how many were acknowledged. Raises LogError."""
-    from stream.transport.admin import Feeder  # noqa: PLC0415 - kafka-python only where it is used
+    from stream.transport.feeder import Feeder  # noqa: PLC0415 - kafka-python only where it is used
 
     with Feeder(config.client_settings()) as feeder:
         for reject in rejects:

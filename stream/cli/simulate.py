@@ -2,7 +2,7 @@
 
 Into files the whole feed goes at once, with the truth about it beside; into Kafka it goes in order of time, events and the
 labels that become known between them, as fast as it can or at a rate. The feed itself is feeds/fraud.py's; this file has
-arguments, output and progress. Into Kafka it sends through transport/admin.py's Feeder.
+arguments, output and progress. Into Kafka it sends through transport/feeder.py's Feeder.
 """
 
 import argparse
@@ -125,7 +125,8 @@ def play(
 
 
 def _to_kafka(feed: FraudFeed, arguments: argparse.Namespace) -> int:
-    from stream.transport.admin import ControlPlane, Feeder  # noqa: PLC0415 - files need no client
+    from stream.transport.admin import ControlPlane  # noqa: PLC0415 - files need no client
+    from stream.transport.feeder import Feeder  # noqa: PLC0415 - as above
 
     settings = {"bootstrap.servers": arguments.kafka}
     topics = {"event": arguments.events_topic, "label": arguments.labels_topic}

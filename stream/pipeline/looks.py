@@ -57,7 +57,8 @@ class Looks:
 
 def looks_of(state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, witness: object) -> Looks:
     """What `reasons` and the witness ask to see of this step."""
-    shown = witness.asks(batch, arranged) if isinstance(witness, Asks) else None
+    # Python looks through a protocol's names at every question, which is a tenth of a small batch.
+    shown = witness.asks(batch, arranged) if witness is not None and isinstance(witness, Asks) else None
     if not plan.reasons and shown is None:
         return Looks()
     program, rows = arranged.program, arranged.rows

@@ -1,73 +1,26 @@
-"""Topics and groups as an operator sees them: create, check, describe, lag, members; and a producer for files and feeds.
+"""Topics and groups as an operator sees them: create, check, describe, lag, members. On kafka-python.
 
-On kafka-python, the second client beside librdkafka, so that what one wrote the other can witness. No transaction rests
-on it, and every send's answer is checked. Settings are librdkafka's names here too; those that only librdkafka knows are
-left out. Read kafka.py for the data itself.
+Read kafka_python.py for its settings and failures, feeder.py for what it sends, and kafka.py for the data itself.
 """
 
 import contextlib
-import functools
-import ssl
 import time
 import uuid
 from base64 import b64encode
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import kafka.errors
-from kafka import KafkaAdminClient, KafkaProducer, OffsetSpec
+from kafka import KafkaAdminClient, OffsetSpec
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.net.compat import KafkaNetClient
-from kafka.partitioner.default import murmur2
 
-from stream.errors import LogError, LogMisfit, LogUnavailable, OutputTooLarge
-from stream.transport.kafka_client import Settings, describe, knock
+from stream.errors import LogMisfit, LogUnavailable
+from stream.transport.kafka_python import connected, said, translate
 
-_NAMES = {
-    "client.id": "client_id",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "sasl.kerberos.service.name": "sasl_kerberos_service_name",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-    "ssl.key.password": "ssl_password",
-    "ssl.crl.location": "ssl_crlfile",
-}
 _CREATED = ("predictions", "alarms", "rejects", "journal")
 _JOURNAL_CONFIG = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
-_IN_FLIGHT = 10_000
 _COORDINATOR_S = 15.0
 _SETTINGS_S = 2.0
-
-
-def translate(settings: Mapping[str, object]) -> dict[str, Any]:
-    """From librdkafka's settings to kafka-python's."""
-    servers = str(settings.get("bootstrap.servers") or settings.get("metadata.broker.list") or "localhost:9092")
-    ours: dict[str, Any] = {
-        "bootstrap_servers": [server.strip() for server in servers.split(",")],
-        "security_protocol": str(settings.get("security.protocol", "PLAINTEXT")).upper(),
-        "client_id": "headrace-admin",
-        "bootstrap_timeout_ms": 15_000,
-        "request_timeout_ms": 30_000,
-        "reconnect_backoff_max_ms": 1_000,
-    }
-    ours |= {_NAMES[name]: value for name, value in settings.items() if name in _NAMES}
-    if str(settings.get("ssl.endpoint.identification.algorithm", "https")).lower() == "none":
-        ours["ssl_check_hostname"] = False
-    if "SSL" in ours["security_protocol"] and _is_false(settings.get("enable.ssl.certificate.verification", True)):
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        ours["ssl_context"] = context
-    return ours
-
-
-def _is_false(value: object) -> bool:
-    return str(value).lower() in {"false", "0", "no"}
 
 
 class TopicInfo(NamedTuple):
@@ -107,7 +60,7 @@ class ControlPlane:
 
     def __init__(self, settings: Mapping[str, object]) -> None:
         self._ours = translate(settings)
-        with _connected(settings, self._ours) as make:
+        with connected(settings, self._ours) as make:
             self._client = KafkaAdminClient(**self._ours, kafka_client=make)
 
     def describe(self, topics: Sequence[str]) -> dict[str, TopicInfo]:
@@ -322,140 +275,3 @@ def _input_problems(use: str, name: str, info: TopicInfo, wait_ms_longest: int) 
 def _days(milliseconds: int) -> str:
     days = milliseconds / 86_400_000
     return f"{days:.3g} days" if days >= 1 else f"{milliseconds / 1000:.3g} s"
-
-
-@contextlib.contextmanager
-def said(ours: Mapping[str, Any], doing: str) -> Iterator[None]:
-    """kafka-python's errors in our words; no secret in them."""
-    mechanism = (
-        f", {ours['sasl_mechanism']}" if "SASL" in ours["security_protocol"] and "sasl_mechanism" in ours else ""
-    )
-    where = f"{','.join(ours['bootstrap_servers'])} ({ours['security_protocol'].lower()}{mechanism})"
-    try:
-        yield
-    except kafka.errors.TopicAlreadyExistsError as failure:
-        raise LogMisfit(f"{doing}: it exists already") from failure
-    except (kafka.errors.AuthorizationError, kafka.errors.SaslAuthenticationFailedError) as failure:
-        raise LogMisfit(f"{doing}: Kafka at {where} refuses us: {failure}", "check the user's rights") from failure
-    except kafka.errors.UnknownTopicOrPartitionError as failure:
-        raise LogMisfit(f"{doing}: there is no such topic", "`headrace topics check CONFIG` says which") from failure
-    except (kafka.errors.MessageSizeTooLargeError, kafka.errors.RecordListTooLargeError) as failure:
-        raise OutputTooLarge(f"{doing}: {failure}", "raise max.message.bytes on the topic") from failure
-    except kafka.errors.KafkaError as failure:
-        raise LogUnavailable(f"{doing}: Kafka at {where} does not answer: {failure}") from failure
-
-
-@contextlib.contextmanager
-def _connected(settings: Mapping[str, object], ours: Mapping[str, Any]) -> Iterator[Callable[..., KafkaNetClient]]:
-    """Makes kafka-python's network client for the constructor called inside; closes it when that fails.
-
-    kafka-python 3.0.12 would leave its thread and sockets behind, and calls a refused login a timeout: so librdkafka knocks
-    first.
-    """
-    knock(Settings(settings, str(ours["client_id"])))
-    made: list[KafkaNetClient] = []
-
-    def make(**config: Any) -> KafkaNetClient:
-        made.append(KafkaNetClient(**config))
-        return made[-1]
-
-    try:
-        with said(ours, "connecting"):
-            yield make
-    except LogError:
-        for client in made:
-            client.close()
-            client._net.stop()  # noqa: SLF001 (as KafkaAdminClient.close does)
-        raise
-
-
-@functools.lru_cache(maxsize=65_536)
-def _hash(key: bytes) -> int:
-    """As Java's and librdkafka's murmur2 partitioners take it. Pure Python: 10 µs a key, so kept."""
-    return int(murmur2(key)) & 0x7FFFFFFF
-
-
-class Feeder:
-    """Sends keyed records to topics: acknowledged by all replicas, in order per key, each answer checked.
-
-    Parameters
-    ----------
-    settings
-        By librdkafka's names.
-    progress
-        Called now and then with how many records are acknowledged.
-    """
-
-    def __init__(self, settings: Mapping[str, object], *, progress: Callable[[int], None] | None = None) -> None:
-        self._ours = translate(settings) | {"client_id": "headrace-feeder"}
-        self._settings = Settings(settings, "headrace-feeder")
-        self._progress = progress
-        self._waiting: deque[tuple[str, Any]] = deque()
-        self._partitions: dict[str, int] = {}
-        self.acknowledged = 0
-        with _connected(settings, self._ours) as make:
-            self._producer = KafkaProducer(
-                **self._ours,
-                kafka_client=make,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=5,
-                batch_size=131_072,
-                max_block_ms=10_000,
-                allow_auto_create_topics=False,
-            )
-
-    def send(self, topic: str, key: bytes | None, value: bytes | None, *, timestamp_ms: int | None = None) -> None:
-        """Queue one record; waits while too many are unanswered. Raises LogError when an earlier one was not taken."""
-        count = self._partitions.get(topic) or self._count(topic)
-        with said(self._ours, f"sending to {topic}"):
-            partition = None if key is None else _hash(key) % count
-            future = self._producer.send(topic, value, key, partition=partition, timestamp_ms=timestamp_ms)
-        self._waiting.append((topic, future))
-        if len(self._waiting) >= _IN_FLIGHT:
-            self._settle(_IN_FLIGHT // 2)
-
-    def _count(self, topic: str) -> int:
-        found = describe(self._settings, [topic])
-        if topic not in found:
-            raise LogMisfit(f"there is no topic {topic}", "create it first: `headrace topics create CONFIG`")
-        self._partitions[topic] = found[topic].partitions
-        return self._partitions[topic]
-
-    def _settle(self, down_to: int) -> None:
-        """Wait for answers until only so many are open; every one is looked at."""
-        while len(self._waiting) > down_to:
-            topic, future = self._waiting.popleft()
-            with said(self._ours, f"sending to {topic}, after {self.acknowledged} acknowledged records"):
-                future.get(timeout=60)
-            self.acknowledged += 1
-            if self._progress is not None and self.acknowledged % 1000 == 0:
-                self._progress(self.acknowledged)
-
-    def flush(self) -> int:
-        """Wait until everything is acknowledged; how many records that were. Raises LogError."""
-        with said(self._ours, "sending"):
-            self._producer.flush(timeout=60)
-        self._settle(0)
-        if self._progress is not None:
-            self._progress(self.acknowledged)
-        return self.acknowledged
-
-    def close(self) -> None:
-        """Flush and disconnect. Raises LogError when a record was not taken."""
-        try:
-            self.flush()
-        finally:
-            self._producer.close(timeout=5)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._producer.close(timeout=5)
-
-
-__all__ = ["ControlPlane", "Feeder", "LogError", "Member", "TopicInfo", "translate"]

@@ -1,4 +1,4 @@
-"""kafka-python: as the control plane and the producers' tools use it (stream/transport/admin.py)."""
+"""kafka-python: as the control plane and the producers' tools use it (stream/transport/kafka_python.py)."""
 
 import time
 from collections.abc import Callable

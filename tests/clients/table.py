@@ -9,7 +9,7 @@ from tests.clients.scenes import Cell
 
 EXPECTED = Path(__file__).with_name("expected.toml")
 BUILT_ON = {
-    "kafka-python": "stream/transport/admin.py",
+    "kafka-python": "stream/transport/kafka_python.py",
     "aiokafka": "stream/runtime/faust.py",
     "librdkafka": "stream/transport/kafka_writer.py",
 }

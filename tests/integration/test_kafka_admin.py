@@ -6,7 +6,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from stream.errors import LogMisfit, LogUnavailable, OutputTooLarge
-from stream.transport.admin import ControlPlane, Feeder
+from stream.transport.admin import ControlPlane
+from stream.transport.feeder import Feeder
 from tests.kafka_place import KafkaPlace, own
 from tests.servers import SASL_USER, KafkaServer
 

@@ -8,7 +8,8 @@ from kafka import KafkaAdminClient
 
 from stream.errors import LogMisfit
 from stream.transport import admin
-from stream.transport.admin import ControlPlane, TopicInfo, problems, translate
+from stream.transport.admin import ControlPlane, TopicInfo, problems
+from stream.transport.kafka_python import translate
 
 TOPICS = {"events": "e", "labels": "l", "predictions": "p", "alarms": "a", "rejects": "r", "journal": "j"}
 DAY_MS = 86_400_000
