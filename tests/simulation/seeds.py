@@ -7,6 +7,7 @@ import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 from unittest import mock
 
@@ -24,14 +25,21 @@ def _configured(answers: str) -> Config:
 
 
 def _signature(of: Any) -> inspect.Signature:
-    return _method_signature(of.__func__) if inspect.ismethod(of) else _plain_signature(of)
+    """Kept by function or class: by method, every estimator would be kept."""
+    if inspect.ismethod(of):
+        return _method_signature(of.__func__)
+    return _kept_signature(of) if isinstance(of, type | FunctionType) else _plain_signature(of)
 
 
 @functools.cache
 def _method_signature(function: Any) -> inspect.Signature:
-    """Kept by the function: a method would keep its estimator."""
     plain = _plain_signature(function)
     return plain.replace(parameters=list(plain.parameters.values())[1:])
+
+
+@functools.cache
+def _kept_signature(of: Any) -> inspect.Signature:
+    return _plain_signature(of)
 
 
 @functools.cache
