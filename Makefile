@@ -39,7 +39,7 @@ check: $(VENV)/installed-dev ## lint, format, types, rooms, and documentation th
 	$(BIN)/python -m pytest --quiet tests/test_architecture.py
 	$(BIN)/python tools/configuration_reference.py --check
 
-bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (about five minutes)
+bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (half an hour)
 	tools/fetch >/dev/null
 	$(BIN)/python -m benchmarks
 

@@ -4,54 +4,13 @@ Exit 0 when all promises held, 1 with the seeds for which one did not.
 """
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-CHUNK = 20
-
-
-class Result(NamedTuple):
-    """Of one seed."""
-
-    seed: int
-    error: str
-    happened: Counter[str]
-
-
-def simulate(seeds: Sequence[int]) -> list[Result]:
-    """In this process, one after the other."""
-    from stream.runtime.host import calm_collector  # noqa: PLC0415 - heavy, and only in the workers
-    from tests.simulation.seeds import play_seed  # noqa: PLC0415 - as above
-
-    if len(seeds) > 1:
-        calm_collector()
-    results = []
-    for seed in seeds:
-        try:
-            results.append(Result(seed, "", play_seed(seed)))
-        except Exception as error:  # noqa: BLE001 - whatever comes out is the finding
-            text = "".join(traceback.format_exception(error, limit=-4))
-            results.append(Result(seed, text, Counter()))
-    return results
-
-
-def campaign(first: int, last: int, processes: int) -> Iterator[Result]:
-    """All seeds, as they are done."""
-    chunks = [range(at, min(at + CHUNK, last)) for at in range(first, last, CHUNK)]
-    if processes == 1:
-        for chunk in chunks:
-            for seed in chunk:
-                yield from simulate([seed])
-        return
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for results in pool.imap_unordered(simulate, chunks):
-            yield from results
+from tests.simulation.many import campaign
 
 
 def shrink_seed(seed: int) -> str:

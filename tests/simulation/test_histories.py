@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.__main__ import campaign
 from tests.simulation.history import History
+from tests.simulation.many import campaign
 from tests.simulation.regressions import REGRESSIONS
 from tests.simulation.seeds import play
 from tests.simulation.shrink import fewer
