@@ -1,8 +1,7 @@
 """What there is to compare with: the loop with nothing around it, and a plain exactly-once loop. Run in a process each.
 
 ``python -m benchmarks.loops bare FILE``, ``… tree FILE`` and ``… exactly_once BOOTSTRAP TOPIC OUT COUNT`` print one JSON
-object; ``… busy FILE`` goes round the bare loop until it is ended. Nothing of Headrace is imported here: machine.py only
-looks at the system.
+object. Nothing of Headrace is imported here: machine.py only looks at the system.
 """
 
 import json
@@ -95,9 +94,6 @@ def _told(begun: tuple[float, float, CoreTime], events: int) -> dict[str, float]
 def main(kind: str, *arguments: str) -> None:
     if kind == "bare":
         print(json.dumps(bare(arguments[0], model())))
-    elif kind == "busy":
-        while True:
-            bare(arguments[0], model())
     elif kind == "tree":
         print(json.dumps(bare(arguments[0], tree.HoeffdingTreeClassifier())))
     else:

@@ -20,8 +20,6 @@ Command: `{command}`
 
 - **bare**: a loop that decodes the events with orjson, takes out id, key, time and label, calls `predict_proba_one` and
   `learn_one`; no Kafka. It runs first and last in each round; the two together count.
-- **bare beside**: the same, while another one runs on the other cores. A worker never has the machine for itself: its broker
-  is at work there, and where two cores are halves of one, that takes from both.
 - **bare exactly-once**: a plain librdkafka loop with nothing else: consume up to 5,000, decode, predict, learn, produce a
   small JSON prediction each, send the offsets with the transaction, commit (`benchmarks/loops.py`).
 - **worker**: `headrace run` on the same topic under a new name: exactly once, label in the event, ADWIN on the error,

@@ -2,29 +2,19 @@
 
 A round runs each contestant once, the bare loop first and last (its mean counts); ratios are those of one round, and the
 report gives their median. Processor time is told beside: neighbours disturb it less than the clock.
-
-While a worker has the core under test, broker and client are at work on the others. Where cores are halves of one, a bare
-loop with idle cores beside it has more than the worker's half: *bare beside* is the bare loop with another one there.
 """
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks import feed, service
 from benchmarks.bench import Bench, Figure, Timing, judged, median, spread
-from benchmarks.machine import ROOT, on_cores
 
-BARE, BESIDE, LOOP, WORKER, COMPILED, FILES = (
-    "bare", "bare beside", "bare exactly-once", "worker", "compiled", "files",
-)  # fmt: skip
-NAMES = (BARE, BESIDE, LOOP, WORKER, COMPILED, FILES)
-GOALS = {
-    (WORKER, BARE): 0.75, (WORKER, LOOP): 0.93, (COMPILED, BARE): 2.5, (COMPILED, BESIDE): 2.5, (FILES, BARE): 0.80,
-}  # fmt: skip
+BARE, LOOP, WORKER, COMPILED, FILES = "bare", "bare exactly-once", "worker", "compiled", "files"
+NAMES = (BARE, LOOP, WORKER, COMPILED, FILES)
+GOALS = {(WORKER, BARE): 0.75, (WORKER, LOOP): 0.93, (COMPILED, BARE): 2.5, (FILES, BARE): 0.80}
 FOREIGN_MAX = 0.1
-COMPARED = {*GOALS, (BESIDE, BARE), (LOOP, BARE), (WORKER, BESIDE)}
+COMPARED = {LOOP: BARE, COMPILED: BARE, FILES: BARE}
 
 
 @dataclass(slots=True)
@@ -62,7 +52,7 @@ def run(bench: Bench, wanted: Sequence[str]) -> list[Figure]:
     """Those of NAMES that are wanted; the loops that they are compared with come along."""
     count = 10_000 if bench.quick else 100_000
     contestants = _contestants(bench, count)
-    needed = {BARE, *wanted} | ({LOOP, BESIDE} if WORKER in wanted else {BESIDE} if COMPILED in wanted else set())
+    needed = {BARE, *wanted} | ({LOOP} if WORKER in wanted else set())
     rounds = Rounds()
     for number in range(bench.rounds):
         for name in NAMES:
@@ -89,16 +79,6 @@ def _contestants(bench: Bench, count: int) -> dict[str, Callable[[], Timing]]:
         bench.topics(out)
         return _child(bench, "exactly_once", bench.bootstrap, events, out, str(count))
 
-    def beside() -> Timing:
-        command = [sys.executable, "-m", "benchmarks.loops", "busy", str(bench.events_file(count))]
-        with on_cores(bench.serving):
-            other = subprocess.Popen(command, cwd=ROOT)
-        try:
-            return _child(bench, "bare", str(bench.events_file(count)))
-        finally:
-            other.kill()
-            other.wait()
-
     def worker(kind: str, **sections: object) -> Timing:
         return service.time_on_kafka(bench, service.on_kafka(bench, kind, bench.events_topic(count), **sections), count)
 
@@ -112,7 +92,6 @@ def _contestants(bench: Bench, count: int) -> dict[str, Callable[[], Timing]]:
 
     return {
         BARE: lambda: _child(bench, "bare", str(bench.events_file(count))),
-        BESIDE: beside,
         LOOP: loop,
         WORKER: lambda: worker(WORKER),
         COMPILED: lambda: worker(COMPILED, learner=feed.COMPILED),
@@ -131,8 +110,8 @@ def _figures(rounds: Rounds, names: Sequence[str]) -> list[Figure]:
     for name in names:
         cpu = spread([timing.cpu_us for timing in rounds.timings[name]], 1)
         figures.append(Figure(name, "events/s", f"{median(rounds.rates(name)):,.0f}; {cpu} µs of CPU an event"))
-        for to in (BARE, BESIDE, LOOP):
-            if to not in names or (name, to) not in COMPARED:
+        for to in (BARE, LOOP):
+            if to not in names or name == to or (name, to) not in {*GOALS, *COMPARED.items()}:
                 continue
             ratios = rounds.ratios(name, to)
             alone = median(rounds.own_ratios(name, to))
