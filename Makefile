@@ -43,7 +43,8 @@ bench: $(VENV)/installed-dev ## measure speed, latency, stalls and memory (half 
 	tools/fetch >/dev/null
 	$(BIN)/python -m benchmarks
 
-quality: $(QUALITY)/baselines ## measure how good the answers are, beside baselines: make quality STREAM=fraud (or elec2, sea; ../shared/data)
+quality: ## measure how good the answers are, beside baselines: make quality STREAM=fraud (or elec2, sea; ../shared/data)
+	@$(MAKE) --no-print-directory VENV=$(QUALITY) $(QUALITY)/baselines
 	$(QUALITY)/bin/python -m benchmarks.quality $(or $(STREAM),elec2 sea fraud)
 
 sim: $(VENV)/installed-dev ## simulate histories full of faults, a seed each: make sim SEEDS=0:10000
@@ -77,7 +78,8 @@ lock: $(VENV)/installed-dev ## write the locks again from pyproject.toml (UPGRAD
 clean: ## remove what setup, tests and the demo made
 	rm -rf $(VENV) $(QUALITY) .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-out
 
-# The three stamps: an environment, Headrace in it, and the developer's tools. A newer lock or pyproject.toml renews them.
+# The stamps: an environment, Headrace in it, and the developer's tools or what baselines need. A newer lock or pyproject.toml
+# renews them.
 $(VENV)/made:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found (tried $(CANDIDATES))." >&2; \
 		echo "  Install one (Debian: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
@@ -95,7 +97,6 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-$(QUALITY)/baselines: requirements.lock requirements-quality.lock pyproject.toml
-	@$(MAKE) --no-print-directory VENV=$(QUALITY) $(QUALITY)/installed
-	@$(QUALITY)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-quality.lock
+$(VENV)/baselines: $(VENV)/installed requirements-quality.lock
+	@$(PIP) --require-hashes --requirement requirements-quality.lock
 	@touch $@

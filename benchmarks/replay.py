@@ -3,8 +3,8 @@
 In a process each, in turns: a file decoded, scored and learned, and nothing else; and a backtest of it, from the first byte
 to the report. Both have their libraries imported before the clock starts; the backtest by doing a small one first. The
 fraud data lies beside the checkout (``shared/data``); without it a made-up file takes its place, and the figure says so.
-``--jobs`` is measured on the clock on the wall, on all cores; beside it stands what the cores give to two bare loops, for
-two halves of one core give less than two.
+``--jobs`` is measured on the clock on the wall, on all cores; beside it stands what the cores give to two bare loops at
+that time, for where neighbours take from them that is less than two.
 """
 
 import csv

@@ -57,7 +57,7 @@ class Looks:
 
 def looks_of(state: PipelineState, batch: Batch, plan: Plan, arranged: Arranged, witness: object) -> Looks:
     """What `reasons` and the witness ask to see of this step."""
-    # Python looks through a protocol's names at every question, which is a tenth of a small batch.
+    # None first: Python looks through a protocol's names at every question.
     shown = witness.asks(batch, arranged) if witness is not None and isinstance(witness, Asks) else None
     if not plan.reasons and shown is None:
         return Looks()

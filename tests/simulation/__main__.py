@@ -15,7 +15,7 @@ from tests.simulation.many import campaign
 
 def shrink_seed(seed: int) -> str:
     """The shortest history that fails as this seed does, as text."""
-    from tests.simulation.shrink import shrunk  # noqa: PLC0415 - as above
+    from tests.simulation.shrink import shrunk  # noqa: PLC0415 - heavy, and only when a seed failed
 
     return shrunk(seed)
 

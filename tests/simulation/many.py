@@ -17,13 +17,18 @@ class Result(NamedTuple):
     happened: Counter[str]
 
 
+def _begin() -> None:
+    """Of a process that does nothing else, once."""
+    import tests.simulation.seeds  # noqa: F401, PLC0415 - what is there from the beginning is looked through no more
+    from stream.runtime.host import calm_collector  # noqa: PLC0415 - heavy, and only in the workers
+
+    calm_collector()
+
+
 def simulate(seeds: Sequence[int]) -> list[Result]:
     """In this process, one after the other."""
-    from stream.runtime.host import calm_collector  # noqa: PLC0415 - heavy, and only in the workers
-    from tests.simulation.seeds import play_seed  # noqa: PLC0415 - as above
+    from tests.simulation.seeds import play_seed  # noqa: PLC0415 - heavy, and only in the workers
 
-    if len(seeds) > 1:
-        calm_collector()
     results = []
     for seed in seeds:
         try:
@@ -43,6 +48,6 @@ def campaign(first: int, last: int, processes: int) -> Iterator[Result]:
                 yield from simulate([seed])
         return
     # Not forked: after thousands of tests a child would copy their memory, page by page, with every count of references.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _begin) as pool:
         for results in pool.imap_unordered(simulate, chunks):
             yield from results
