@@ -1,7 +1,7 @@
 """What there is to compare with: the loop with nothing around it, and a plain exactly-once loop. Run in a process each.
 
-``python -m benchmarks.loops bare FILE``, ``… tree FILE`` and ``… exactly_once BOOTSTRAP TOPIC OUT COUNT`` print one JSON
-object. Nothing of Headrace is imported here: machine.py only looks at the system.
+``python -m benchmarks.loops bare FILE``, ``… tree FILE``, ``… exactly_once BOOTSTRAP TOPIC OUT COUNT`` and ``… at_once`` with
+the same print one JSON object. Nothing of Headrace is imported here: machine.py only looks at the system.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import orjson
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Message, Producer
 from river import base, compose, linear_model, preprocessing, tree
 
 from benchmarks.machine import CoreTime, core_time, cores
@@ -33,8 +33,11 @@ def bare(file: str, river: base.Classifier) -> dict[str, float]:
     return _told(begun, len(values))
 
 
-def exactly_once(bootstrap: str, topic: str, out: str, count: int) -> dict[str, float]:
-    """Consume, decode, predict, learn, produce, send offsets, commit. Timed from the first commit to the last."""
+def exactly_once(bootstrap: str, topic: str, out: str, count: int, *, whole: bool = True) -> dict[str, float]:
+    """Consume, decode, predict, learn, produce, send offsets, commit. Timed from the first commit to the last.
+
+    ``whole``: waits for a whole batch, up to 0.2 s; else takes what is there.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap, "group.id": f"group-{out}", "auto.offset.reset": "earliest",
@@ -53,7 +56,8 @@ def exactly_once(bootstrap: str, topic: str, out: str, count: int) -> dict[str, 
     first = done = 0
     begun = _mark()
     while done < count:
-        messages = consumer.consume(min(5000, count - done), 0.2)
+        limit = min(5000, count - done)
+        messages = consumer.consume(limit, 0.2) if whole else _there(consumer, limit)
         if not messages:
             continue
         producer.begin_transaction()
@@ -79,6 +83,11 @@ def exactly_once(bootstrap: str, topic: str, out: str, count: int) -> dict[str, 
     return timing
 
 
+def _there(consumer: Consumer, limit: int) -> list[Message]:
+    first = consumer.poll(0.2)
+    return [] if first is None else [first, *(consumer.consume(limit - 1, 0) if limit > 1 else [])]
+
+
 def _mark() -> tuple[float, float, CoreTime]:
     return time.perf_counter(), time.process_time(), core_time(cores()[-1] if len(cores()) == 1 else -1)
 
@@ -98,7 +107,7 @@ def main(kind: str, *arguments: str) -> None:
         print(json.dumps(bare(arguments[0], tree.HoeffdingTreeClassifier())))
     else:
         bootstrap, topic, out, count = arguments
-        print(json.dumps(exactly_once(bootstrap, topic, out, int(count))))
+        print(json.dumps(exactly_once(bootstrap, topic, out, int(count), whole=kind == "exactly_once")))
 
 
 if __name__ == "__main__":

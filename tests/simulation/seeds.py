@@ -59,6 +59,8 @@ def installed(now: Callable[[], float]) -> Iterator[None]:
             # A short stream fills many blocks, and a short topic is looked through in several steps.
             ("stream.pipeline.waiting.BLOCK", 16),
             ("stream.transport.kafka_reader._BACK", (2, 8, 1 << 62)),
+            # Every bin of the metrics is looked at by each checkpoint and each figure.
+            ("learners.metrics.binary.BITS", 2),
             # Validated once a seed, and not with each recovery; River asks for signatures whenever it clones.
             ("stream.build_fold.fold_config", lambda answers: _configured(json.dumps(answers))),
             ("inspect.signature", _signature),
