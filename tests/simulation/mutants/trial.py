@@ -11,6 +11,7 @@ from dataclasses import replace
 from unittest import mock
 
 from stream.records import OUTPUTS
+from stream.runtime.host import calm_collector
 from tests.simulation import clients
 from tests.simulation.history import draw_history
 from tests.simulation.play import Play
@@ -48,6 +49,7 @@ def peace(seeds: int) -> str:
 
 
 def main() -> None:
+    calm_collector()
     print(json.dumps({"peace": peace(int(sys.argv[1]))}), flush=True)
     for seed in range(*map(int, sys.argv[2].split(":"))):
         try:
