@@ -38,6 +38,9 @@ class Alone:
     def alive(self) -> bool:
         return True
 
+    def beside(self) -> None:
+        pass
+
     def begins(self, name: str) -> None:
         """Anybody may."""
 

@@ -206,5 +206,6 @@ class Consumer(Client):
         if self._closed or self.site.dead:
             return
         self._closed = True
+        self.site.beside()
         if self._member is not None and self.site.cut_off_until() <= self.broker.now:
             self.broker.group(self._settings["group.id"]).leave(self._member.id)

@@ -39,6 +39,7 @@ class Play:
         self.history = history
         self.settings = history.world.settings
         self.chance = random.Random(history.seed * 7919 + 1)
+        self.beside = random.Random(history.seed * 7919 + 2)
         self.happened: Counter[str] = Counter()
         self.tasks = range(len(history.world.events))
         streams = history.world.streams()

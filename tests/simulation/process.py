@@ -103,6 +103,10 @@ class Process:
     def alive(self) -> bool:
         return not self.dead and not self.frozen
 
+    def beside(self) -> None:
+        while not self.play.beside.randrange(3) and self.run_any_job():
+            pass
+
     def begins(self, name: str) -> None:
         self.play.begins(self, name)
 

@@ -38,6 +38,10 @@ class Site(Protocol):
         """Whether its background threads run."""
         ...
 
+    def beside(self) -> None:
+        """A call takes its time: other threads may get on with their work meanwhile."""
+        ...
+
     def begins(self, name: str) -> None:
         """A transaction of this id is begun."""
         ...
