@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from stream.errors import JournalBroken
+
 InputKind: TypeAlias = Literal["events", "labels"]
 OutputName: TypeAlias = Literal["predictions", "alarms", "rejects"]
 OUTPUTS: tuple[OutputName, ...] = ("predictions", "alarms", "rejects")
@@ -132,8 +134,13 @@ def encode_journal(record: JournalRecord) -> bytes:
 
 
 def decode_journal(value: bytes) -> JournalRecord:
-    """From the bytes of the journal. Raises msgspec.ValidationError."""
-    return _decoder.decode(value)
+    """From the bytes of the journal. Raises JournalBroken."""
+    try:
+        return _decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise JournalBroken(
+            f"a record of the journal is none of ours: {error}", "did somebody else write to it, or a newer Headrace?"
+        ) from error
 
 
 @dataclass(slots=True)

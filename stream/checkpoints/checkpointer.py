@@ -305,13 +305,18 @@ class Checkpointer:
         waiting, tally.waiting, tally.waiting_bytes = tally.waiting, {}, 0
         if not waiting:
             return
-        lacking = self._store.missing(self._task, waiting) | (self._damaged & waiting.keys())
-        if lacking:
-            pieces = {digest: piece for digest, piece in waiting.items() if digest in lacking}
-            self._store.put(self._task, pieces)
-            self._damaged -= lacking
-            tally.pieces_written += len(pieces)
-            tally.bytes_written += sum(map(len, pieces.values()))
+        pieces: dict[Digest, bytes] = {}
+        try:
+            lacking = self._store.missing(self._task, waiting) | (self._damaged & waiting.keys())
+            if lacking:
+                pieces = {digest: piece for digest, piece in waiting.items() if digest in lacking}
+                self._store.put(self._task, pieces)
+                self._damaged -= lacking
+                tally.pieces_written += len(pieces)
+                tally.bytes_written += sum(map(len, pieces.values()))
+        finally:
+            waiting.clear()  # an error holds this frame as long as it is held itself
+            pieces.clear()
 
     def _check_present(self, digests: Iterable[Digest]) -> None:
         """A store that was wiped, rolled back, or pruned by a former owner: start over with everything."""

@@ -184,6 +184,7 @@ class FileStore:
                     time.sleep(_LOCK_POLL_S)
             yield
         finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone leaves it to a child that was forked meanwhile
             os.close(descriptor)
 
     @contextmanager

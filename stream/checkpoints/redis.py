@@ -13,7 +13,14 @@ from typing import Any, Final, cast
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from stream.checkpoints.base import Digest
@@ -50,11 +57,13 @@ class RedisStore:
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
             "max_connections": CONNECTIONS_MAX,
+            "timeout": timeout_s,  # who finds all connections in use waits for one
+            "protocol": 2,  # 3 begins with a command that Redis 5 does not know
             "decode_responses": False,
             "retry": Retry(NoBackoff(), 0),
         }
         try:
-            pool = redis.ConnectionPool.from_url(url, **options)
+            pool = redis.BlockingConnectionPool.from_url(url, **options)
         except ValueError:
             hint = "redis://host:port/0, rediss://host:port/0 or unix:///path/to/socket?db=0"
             # without the cause: of a password that is not quoted it shows a part
@@ -201,6 +210,8 @@ class RedisStore:
             yield
         except (RedisError, OSError) as error:
             text = str(error)
+            if isinstance(error, ReadOnlyError):  # it was the master once; who is it now is asked anew
+                self._client.connection_pool.disconnect()
             if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in text:
                 raise StoreUnavailable(
                     f"Redis at {self.endpoint} is full ({doing})", hint="raise its maxmemory, or keep fewer checkpoints"

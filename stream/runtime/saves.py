@@ -161,7 +161,10 @@ class Saves:
         except (CheckpointError, LogError) as error:
             self._failed(error)
             return
+        finally:
+            del future  # its error holds this frame, and both the pieces, until a collection
         if not saved.advanced:
+            self._failing = True
             readings.say("checkpoint not taken: the store holds one of this place, or a newer one")
             self._again_at = self._host.monotonic() + AGAIN_S
             return

@@ -372,7 +372,10 @@ class Task:
         future = self._host.submit(self._commit_lane, work)
         while not future.done():
             yield cast("Future[object]", future)
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            del future  # its error holds this frame, and both whatever the work held, until a collection
 
     @property
     def _commit_lane(self) -> str:

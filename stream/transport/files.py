@@ -60,6 +60,7 @@ class FilesLog:
         self._lock = Lock(self._out)
         self._told = False
         self._opened: list[FilesTaskLog] = []
+        """Not closed yet."""
 
     def assignment(self, timeout_s: float) -> Assignment:  # noqa: ARG002 (nothing to wait for)
         """Task 0, once."""
@@ -70,7 +71,7 @@ class FilesLog:
     def open(self, task: int) -> "FilesTaskLog":
         if task != 0:
             raise LogError(f"files make one task, number 0; there is no task {task}")
-        opened = FilesTaskLog(self._inputs, self._sets, Ledger(self._out, self._pipeline), self._lock)
+        opened = FilesTaskLog(self._inputs, self._sets, Ledger(self._out, self._pipeline), self._lock, self._opened)
         self._opened.append(opened)
         return opened
 
@@ -83,9 +84,8 @@ class FilesLog:
         return {"topics": topics, "partitions": 1}
 
     def close(self) -> None:
-        for opened in self._opened:
+        for opened in list(self._opened):
             opened.close()
-        self._opened.clear()
 
 
 class FilesTaskLog:
@@ -93,8 +93,16 @@ class FilesTaskLog:
 
     repeats = False
 
-    def __init__(self, inputs: tuple[Input, ...], sets: Sequence[FileSet], ledger: Ledger, lock: Lock) -> None:
+    def __init__(
+        self,
+        inputs: tuple[Input, ...],
+        sets: Sequence[FileSet],
+        ledger: Ledger,
+        lock: Lock,
+        opened: "list[FilesTaskLog]",
+    ) -> None:
         self.inputs = inputs
+        self._opened = opened
         self._ledger = ledger
         self._lock = lock
         self._polled = [Cursor(files) for files in sets]
@@ -199,6 +207,8 @@ class FilesTaskLog:
         }
 
     def close(self) -> None:
+        if self in self._opened:
+            self._opened.remove(self)
         self._recovered = False
         self._ledger.close()
         self._lock.release(self)

@@ -80,7 +80,7 @@ END: int = KafkaError._PARTITION_EOF  # noqa: SLF001
 TIMED_OUT: int = KafkaError._TIMED_OUT  # noqa: SLF001
 ALL_DOWN: int = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
 OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001
-_REFUSED = {
+REFUSED = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001
     KafkaError._SSL,  # noqa: SLF001
     KafkaError.SASL_AUTHENTICATION_FAILED,
@@ -113,7 +113,7 @@ class Watcher:
         self.down: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        if error.code() in _REFUSED:
+        if error.code() in REFUSED:
             self.refused = error
         elif error.code() == ALL_DOWN:
             self.down = error
@@ -153,11 +153,16 @@ class Settings:
     def error(self, error: KafkaError, doing: str, watcher: Watcher | None = None) -> LogError:
         """Our error for librdkafka's. ``doing`` says what failed and where; anything unknown is LogUnavailable."""
         code = error.code()
-        if error.fatal() or code in _FENCED:
+        if code == KafkaError.INVALID_TRANSACTION_TIMEOUT:
+            return LogMisfit(
+                f"{doing}: the brokers allow only shorter transactions",
+                "lower `transaction_timeout:`, or raise transaction.max.timeout.ms on the brokers",
+            )
+        if (error.fatal() and code not in REFUSED) or code in _FENCED:
             return Fenced(f"{doing}: somebody else owns this task now ({error.str()})")
         if watcher is not None and watcher.refused is not None:
             error, code = watcher.refused, watcher.refused.code()
-        if code in _REFUSED:
+        if code in REFUSED:
             return LogMisfit(
                 f"{doing}: Kafka at {self.endpoint} refuses us: {error.str()}",
                 "check the SASL and TLS settings under `kafka:`, and the user's rights",

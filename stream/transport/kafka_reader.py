@@ -163,7 +163,7 @@ class Rereader:
         while len(staged) < span.count and not (staged.offsets and staged.offsets[-1] >= span.stop):
             if source.at_end[one.partition]:
                 break
-            if self._fill(source):
+            if self._fill(source, one.partition):
                 deadline = Deadline(REQUEST_S)
             elif deadline.passed:
                 raise LogUnavailable(
@@ -181,15 +181,14 @@ class Rereader:
         self._cursor[span.input] = span.stop
         return check_span(span, wanted, f"{one.topic}/{one.partition}")
 
-    def _fill(self, source: Source) -> bool:
-        """Take what is there, for whichever input of the topic; hold back those that are far ahead."""
+    def _fill(self, source: Source, wanted: int) -> bool:
+        """Take what is there, for whichever input of the topic; hold back those that are far ahead of the ``wanted`` one."""
         taken = source.take(_SLICE, 0.05)
         for partition, records in taken.items():
             self._staged[self._place[source.topic, partition]].extend(records)
         if len(source.partitions) > 1:
             ahead = {p for p in source.partitions if len(self._staged[self._place[source.topic, p]]) > _STAGED}
-            if len(ahead) < len(source.partitions):
-                source.pause(ahead)
+            source.pause(ahead - {wanted})
         return bool(taken)
 
     def close(self) -> None:

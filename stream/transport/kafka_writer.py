@@ -5,6 +5,7 @@ between. Not here: whether a task is still ours (kafka.py) and what is written (
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 
 from stream.errors import Fenced, InDoubt, LogError, LogUnavailable, OutputTooLarge
 from stream.records import OutputRecords, Outputs
-from stream.transport.kafka_client import TIMED_OUT, Deadline, KafkaTopics, Settings, Watcher, kafka_error
+from stream.transport.kafka_client import REFUSED, TIMED_OUT, Deadline, KafkaTopics, Settings, Watcher, kafka_error
 from stream.transport.kafka_patience import Patience
 
 Delivery: TypeAlias = Literal["exactly_once", "at_least_once"]
@@ -95,7 +96,8 @@ class Writer:
                 break
             except KafkaException as failure:
                 error: KafkaError = failure.args[0]
-                producer.flush(0)  # so that the watcher hears
+                with suppress(KafkaException):  # a fatal error is raised here once more
+                    producer.flush(0)  # so that the watcher hears
                 if not error.retriable() or deadline.passed or self._watcher.refused is not None:
                     raise self._settings.error(error, f"taking task {self._task}", self._watcher) from failure
         self._producer = producer
@@ -252,7 +254,7 @@ class Writer:
                 return self._too_large(outputs)
             if error.code() in _MEMBERSHIP_LOST:
                 return Fenced(f"{doing}: the group no longer knows this worker ({error.str()})")
-            if ended:
+            if ended and error.code() not in REFUSED:
                 return InDoubt(f"{doing}: aborted ({error.str()})")
             return self._settings.error(error, doing, self._watcher)
         finally:
@@ -267,8 +269,8 @@ class Writer:
             known = self._settings.error(error, f"task {self._task}, at the commit")
             if isinstance(known, Fenced):
                 return known
-            if error.txn_requires_abort():
-                self._abort()
+            if error.txn_requires_abort() and self._abort() and error.code() in REFUSED:
+                return known
             return InDoubt(f"task {self._task}: the commit was not confirmed ({error.str()})")
         finally:
             self.drop()

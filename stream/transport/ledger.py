@@ -100,6 +100,7 @@ class Lock:
 
     def release(self, holder: object) -> None:
         if self._fd is not None and self._holder is holder:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # closing alone leaves it to a child that was forked meanwhile
             os.close(self._fd)
             self._fd = None
             self._holder = None

@@ -2,14 +2,17 @@
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
 
 from stream.checkpoints.embedded import EmbeddedRedis
 from stream.checkpoints.heads import digest_of
-from stream.checkpoints.redis import RedisStore
+from stream.checkpoints.redis import CONNECTIONS_MAX, RedisStore
 from stream.errors import ConfigError, StoreUnavailable
 
 pytestmark = pytest.mark.redis
@@ -200,3 +203,33 @@ def test_a_server_that_does_not_start_says_why(tmp_path):
     assert time.monotonic() - started < 10
     (directory / "appendonly.aof").unlink()
     EmbeddedRedis(directory).stop()
+
+
+def test_many_tasks_save_at_once(store):
+    """More threads than there are connections: each waits for one, and none is refused."""
+    together = threading.Barrier(4 * CONNECTIONS_MAX)
+
+    def work(number):
+        together.wait(30)
+        for _ in range(20):
+            store.put(f"fraud/{number}", {DIGEST: PIECE})
+        return store.missing(f"fraud/{number}", [DIGEST])
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        assert list(pool.map(work, range(together.parties))) == [set()] * together.parties
+
+
+def socket_of(server):
+    return Path(redis.ConnectionPool.from_url(server.url).connection_kwargs["path"])
+
+
+def test_a_master_that_was_demoted_is_left(store, server, admin, tmp_path):
+    """It refuses one write; the next one goes to whoever has its address then, over a new connection."""
+    save(store, 1)
+    with EmbeddedRedis(tmp_path / "other") as other:
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailable, match="ReadOnlyError"):
+            store.put(TASK, {digest_of(b"x"): b"x"})
+        socket_of(other).replace(socket_of(server))
+        store.put(TASK, {DIGEST: PIECE})
+        assert store.missing(TASK, [DIGEST]) == set()

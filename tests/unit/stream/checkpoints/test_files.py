@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import signal
 
 import pytest
 
@@ -108,3 +109,17 @@ def test_a_directory_that_is_a_file(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreUnavailable, match="fraud/0"):
         FileStore(tmp_path / "file").put(TASK, {digest_of(b"x"): b"x"})
+
+
+def test_a_child_that_was_forked_under_the_lock_does_not_keep_it(store):
+    """Who holds the lock lets it go, whoever else has its descriptor by then."""
+    with store._locked(TASK):
+        child = os.fork()
+        if not child:
+            signal.pause()
+            os._exit(0)
+    try:
+        store.put(TASK, {digest_of(b"piece"): b"piece"})
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
