@@ -136,7 +136,10 @@ def snapshot_forked(
     # Python 3.12 warns of a fork beside threads: the child here takes no lock that a thread could hold.
     warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning, module=__name__)
     with _fork_lock, _signals_held():
-        near, far = os.pipe()
+        try:
+            near, far = os.pipe()
+        except OSError as error:
+            raise CheckpointError(f"cannot open a pipe to take a checkpoint: {error}") from error
         try:
             pid = os.fork()
         except OSError as error:

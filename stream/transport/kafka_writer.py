@@ -150,7 +150,7 @@ class Writer:
                 self._flush(producer, deadline, "outputs")
                 return journaled
         except (KafkaException, SystemError) as failure:
-            raise self._give_up(kafka_error(failure), outputs) from failure
+            raise self._give_up(kafka_error(failure), entry, outputs) from failure
         except LogError:
             self.drop()
             raise
@@ -158,7 +158,7 @@ class Writer:
         try:
             self._retry(producer.commit_transaction, deadline)
         except (KafkaException, SystemError) as failure:
-            raise self._doubt(kafka_error(failure), outputs) from failure
+            raise self._doubt(kafka_error(failure), entry, outputs) from failure
         return journaled
 
     def _give(
@@ -245,13 +245,13 @@ class Writer:
             else:
                 return
 
-    def _give_up(self, error: KafkaError, outputs: Outputs) -> LogError:
+    def _give_up(self, error: KafkaError, entry: bytes | None, outputs: Outputs) -> LogError:
         """Something failed before the commit was asked for: end the transaction, and say what it was."""
         doing = f"task {self._task}, before the commit"
         ended = self._transactions and error.txn_requires_abort() and not error.fatal() and self._abort()
         try:
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                return self._too_large(outputs)
+                return self._too_large(entry, outputs)
             if error.code() in _MEMBERSHIP_LOST:
                 return Fenced(f"{doing}: the group no longer knows this worker ({error.str()})")
             if ended and error.code() not in REFUSED:
@@ -260,12 +260,12 @@ class Writer:
         finally:
             self.drop()
 
-    def _doubt(self, error: KafkaError, outputs: Outputs) -> LogError:
+    def _doubt(self, error: KafkaError, entry: bytes | None, outputs: Outputs) -> LogError:
         """The commit was asked for and not confirmed."""
         try:
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 self._abort()
-                return self._too_large(outputs)
+                return self._too_large(entry, outputs)
             known = self._settings.error(error, f"task {self._task}, at the commit")
             if isinstance(known, Fenced):
                 return known
@@ -286,20 +286,22 @@ class Writer:
             return False  # the next fence ends it
         return True
 
-    def _too_large(self, outputs: Outputs) -> LogError:
+    def _too_large(self, entry: bytes | None, outputs: Outputs) -> LogError:
         """Which topic it is, from the topics' limits: a transaction's error does not name it."""
         sizes = {
             self._topics.output(name): max(map(len, records.values))
             for name, records in outputs.items()
             if len(records)
         }
+        if entry is not None:
+            sizes[self._topics.journal] = len(entry)
         limits = self._limits(list(sizes))
         over = [topic for topic in sizes if sizes[topic] + 70 > limits.get(topic, 1 << 62)] or list(sizes)
         said = ", ".join(
             f"{topic} (largest record {sizes[topic]} bytes, limit {limits.get(topic, '?')})" for topic in over
         )
         return OutputTooLarge(
-            f"task {self._task}: an output is above the broker's limit: {said}",
+            f"task {self._task}: a record is above the broker's limit: {said}",
             f"raise max.message.bytes on {' and '.join(over)} (and message.max.bytes under `kafka:`)",
         )
 

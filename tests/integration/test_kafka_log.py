@@ -99,18 +99,33 @@ def test_a_big_batch_goes_through(kafka_log_factory: Factory) -> None:
     assert dict(reject.headers) == {"seq": b"4999", "reason": b"schema", "error": b"amount: expected number"}
 
 
+def bounded(place: KafkaPlace, topic: str) -> None:
+    """A topic takes no record of more than 2,000 bytes."""
+    change = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
+    limit = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+    place.admin.incremental_alter_configs([limit])[limit].result(10)
+
+
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_an_output_above_the_limit_names_topic_and_setting(kafka_log_factory: Factory, delivery: str) -> None:
     """The batch fails and its entry does not count."""
     place = kafka_log_factory()
-    change = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
-    limit = ConfigResource(ResourceType.TOPIC, place.topics.predictions, incremental_configs=[change])
-    place.admin.incremental_alter_configs([limit])[limit].result(10)
+    bounded(place, place.topics.predictions)
     task = fenced(place.log(delivery=delivery))
     with pytest.raises(OutputTooLarge, match=rf"{place.topics.predictions} .*5000 bytes, limit 2000") as raised:
         task.commit(b"large", scores(0, 1, size=5000), (0, 0))
     assert "max.message.bytes" in raised.value.hint
     assert place.outputs("predictions") == []
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_entry_above_the_limit_names_the_journal(kafka_log_factory: Factory, count: int) -> None:
+    """And no output, with outputs or without."""
+    place = kafka_log_factory()
+    bounded(place, place.topics.journal)
+    task = fenced(place.log())
+    with pytest.raises(OutputTooLarge, match=rf"limit: {place.topics.journal} .*5000 bytes, limit 2000\)"):
+        task.commit(b"e" * 5000, scores(0, count), (0, 0))
 
 
 def test_after_a_failed_commit_only_a_fence_goes_on(kafka_log_factory: Factory) -> None:
