@@ -73,6 +73,8 @@ class BoostedTrees:
 
     outputs = ("score",)
     codec = "bytes"
+    needs_matrix = True
+    problems = ("binary",)
 
     def __init__(
         self,

@@ -56,6 +56,8 @@ class ScaledLogisticRegression:
 
     outputs = ("score",)
     codec = "bytes"
+    needs_matrix = True
+    problems = ("binary",)
 
     def __init__(
         self,

@@ -76,6 +76,9 @@ def build_learner(spec: object, problem: Problem, width: int = 1, *, allow: Coll
         return _blend(spec, problem, width)  # type: ignore[arg-type] # it has members, so it is a mapping
     model = _model(spec, allow)
     if isinstance(model, Learner):
+        fits = getattr(model, "problems", (problem,))
+        if problem not in fits:
+            raise ConfigError(f"{type(model).__name__} is for {' and '.join(fits)} problems, not for {problem}")
         return model
     from learners.river import RiverLearner  # noqa: PLC0415 - River takes a second to import
 

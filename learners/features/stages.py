@@ -1,7 +1,7 @@
 """Feature stages without a memory: a calendar, and a number made of two. Windows per key are in windows.py."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,12 @@ class Calendar(Stateless):
         return calendar_features(rows.times_ms()[: _events(program)], *self._told)
 
 
+LARGEST: Final = 1e100
+"""Of a ratio or a difference: what is beyond it is missing, for its square or cube would be no number in a learner."""
+
+
 class Pair(Stateless):
-    """One number divided by another, or minus it; missing where either is, and a ratio where the second is zero."""
+    """One number divided by another, or minus it; missing where either is, where a ratio's second is zero, or beyond LARGEST."""
 
     def __init__(self, kind: Literal["ratio", "difference"], of: str, to: str, name: str | None = None) -> None:
         self._kind, self._of, self._to = kind, of, to
@@ -62,7 +66,9 @@ class Pair(Stateless):
         if self._kind == "difference":
             values = first - second
         else:
-            values = np.divide(first, second, out=np.full(len(first), np.nan), where=second != 0)
+            with np.errstate(over="ignore"):
+                values = np.divide(first, second, out=np.full(len(first), np.nan), where=second != 0)
+        values[np.abs(values) > LARGEST] = np.nan
         return values.reshape(-1, 1)
 
 

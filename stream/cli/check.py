@@ -191,6 +191,8 @@ def _notes(config: Config, rate: float | None, *, offline: bool) -> Iterator[str
         waiting = labels.delay.events
         yield f"a waiting event costs about {event_bytes} bytes; {waiting:,} wait in a task ({size(waiting * event_bytes)})"
         return
+    if not labels.wait.ms:
+        return
     if rate is None:
         yield (
             f"a waiting event costs about {event_bytes} bytes; at most {labels.waiting_max:,} wait in a task "

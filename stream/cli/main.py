@@ -117,6 +117,11 @@ def _guarded(name: str, rest: Sequence[str], *, debug: bool) -> int:
         # Whoever read the output has gone; so that the interpreter does not stumble over it once more at its end:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        if debug or "--debug" in rest or error.strerror is None:
+            raise
+        print(f"headrace: {f'{error.filename}: ' if error.filename else ''}{error.strerror}", file=sys.stderr)
+        return 1
     return code
 
 

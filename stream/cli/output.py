@@ -71,4 +71,7 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         print(f"headrace: {question} Nobody is here to ask; say --yes.", file=sys.stderr)
         return False
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False

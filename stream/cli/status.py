@@ -65,9 +65,14 @@ def _owner(directory: Path) -> str | None:
     """The process that holds the directory's lock: the last one to take it, if it lives."""
     try:
         pid = int((directory / LOCK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    try:
         os.kill(pid, 0)
-    except (OSError, ValueError, OverflowError) as error:
-        return f"process {pid}" if isinstance(error, PermissionError) else None
+    except PermissionError:
+        pass  # it lives, and is somebody else's
+    except (OSError, OverflowError):
+        return None
     return f"process {pid}"
 
 

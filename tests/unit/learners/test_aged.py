@@ -97,6 +97,4 @@ def test_it_is_saved_copied_and_explained_as_the_learner_in_it():
     copy.load(dict(aged.dump(-1)))
     assert copy.explain(LOAD.rows, 5) == aged.learner.explain(LOAD.rows, 5)
     assert (copy.codec, copy.outputs, list(copy.alive())) == ("pickle", ("score",), ["model"])
-    assert Aged(ScaledLogisticRegression(), None, 1).needs_matrix == getattr(
-        ScaledLogisticRegression(), "needs_matrix", False
-    )
+    assert Aged(ScaledLogisticRegression(), None, 1).needs_matrix

@@ -121,3 +121,11 @@ def test_what_waits_keeps_its_features_when_others_come() -> None:
     assert "join" not in anew
     kept = changed.state.join._rows.take([0, 1, 2, 3]).computed
     np.testing.assert_array_equal(kept, [[1, 0, np.nan], [1, 1, np.nan], [2, 1, np.nan], [2, 2, np.nan]])
+
+
+@pytest.mark.parametrize("name", ["learners.compiled.ScaledLogisticRegression", "learners.boosting.BoostedTrees"])
+def test_a_learner_on_arrays_needs_the_features_listed(name: str) -> None:
+    """Said before anything runs, also of one that learns only some labels."""
+    for learner in (name, {"learn": name, "labels": {"within": "1h"}}):
+        with pytest.raises(ConfigError, match="features must be known beforehand"):
+            fold(events={"topic": "events", "id": "id", "time": "time"}, learners={"m": learner})

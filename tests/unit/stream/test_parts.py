@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from river import compose, linear_model, optim, preprocessing
 
-from learners.base import Learner
+from learners.base import Learner, Problem
 from learners.compiled import ScaledLogisticRegression
 from learners.river import RiverLearner
 from stream.errors import ConfigError
@@ -191,3 +191,12 @@ def test_a_detector_that_cannot_be(part: object, said: str) -> None:
     """What is no detector is refused with the reason."""
     with pytest.raises(ConfigError, match=said):
         build_detector(part)
+
+
+@pytest.mark.parametrize("name", ["learners.compiled.ScaledLogisticRegression", "learners.boosting.BoostedTrees"])
+@pytest.mark.parametrize("problem", ["regression", "multiclass", "anomaly"])
+def test_a_compiled_learner_of_another_problem_is_refused(name: str, problem: Problem) -> None:
+    """Its scores are probabilities, whatever the problem is called."""
+    with pytest.raises(ConfigError, match=f"is for binary problems, not for {problem}"):
+        build_learner(name, problem)
+    build_learner(name, "binary")

@@ -42,3 +42,17 @@ def test_they_have_no_state():
         assert not stage.codec
         assert not list(stage.alive())
         assert not list(stage.dump(-1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "a", "b"), [("ratio", 5.0, 5e-324), ("ratio", 5.0, 1e-170), ("difference", 1e200, 0.0)]
+)
+def test_a_pair_that_no_learner_could_bear_is_missing(kind, a, b, recwarn):
+    """A record that is valid must not make a scaler's variance no number, and with it every score from there on."""
+
+    class One(Two):
+        def column(self, name):
+            return [{"a": a, "b": b}[name], 1.0, 1.0]
+
+    assert np.isnan(Pair(kind, "a", "b").run(PROGRAM, One())[0, 0])
+    assert not recwarn

@@ -54,6 +54,15 @@ def test_an_error_is_a_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr().err == "headrace: no such file\n  headrace init writes one\n"
 
 
+def test_what_the_system_refuses_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file without permission, a directory in a file's place, a full disk: with the path, and without a traceback."""
+    verb_that(monkeypatch, PermissionError(13, "Permission denied", "out/journal"))
+    assert main(["act"]) == 1
+    assert capsys.readouterr().err == "headrace: out/journal: Permission denied\n"
+
+
 @pytest.mark.parametrize("argv", [["--debug", "act"], ["act", "--debug"]])
 def test_debug_raises(monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> None:
     """With `--debug`, before or after the verb, the traceback is shown."""
