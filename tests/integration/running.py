@@ -393,16 +393,16 @@ def final_state(config: Config, task: int = 0) -> PipelineState:
         return fold.state
 
 
-def learned(state: PipelineState) -> tuple[int, dict[str, Any]]:
-    """Of a state, what tells whether two are the same: records folded and every metric."""
-    return state.clock.records, {name: metrics.all() for name, metrics in state.metrics.items()}
+def learned(state: PipelineState) -> tuple[int, dict[str, str]]:
+    """Of a state, what tells whether two are the same: records folded and every metric, as text, for NaN is not itself."""
+    return state.clock.records, {name: repr(metrics.all()) for name, metrics in state.metrics.items()}
 
 
 class Calm(NamedTuple):
     """What an uninterrupted run said and knew, by partition."""
 
     outputs: list[dict[str, list[Said]]]
-    learned: list[tuple[int, dict[str, Any]]]
+    learned: list[tuple[int, dict[str, str]]]
 
 
 @functools.cache
