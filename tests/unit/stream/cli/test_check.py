@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from stream.cli.check import _notes
 from stream.cli.main import main
+from tests.harness import config
 
 SETTINGS = """
 name: cards
@@ -54,3 +56,10 @@ def test_names_that_transformers_read(
     assert len(found) == len(said)
     for note, words in zip(found, said, strict=True):
         assert words in note
+
+
+@pytest.mark.parametrize("rate", [None, 100.0])
+def test_a_wait_of_nothing_costs_nothing(rate: float | None) -> None:
+    """Labels that are late are refused at once; there is nothing to count."""
+    labels = {"topic": "labels", "id": "id", "value": "y", "time": "time", "wait": "0s"}
+    assert not [note for note in _notes(config(labels=labels), rate, offline=True) if "waiting event" in note]

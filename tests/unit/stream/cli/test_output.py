@@ -42,3 +42,14 @@ def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def test_yes_needs_no_question() -> None:
     """`--yes` is the answer."""
     assert confirmed("Send?", yes=True)
+
+
+def test_the_end_of_the_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control-D at a question."""
+
+    def ends(question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", ends)
+    assert not confirmed("Send?", yes=False)
