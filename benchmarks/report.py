@@ -30,7 +30,8 @@ Command: `{command}`
 - Events: JSON with 20 numeric features, about 500 bytes, one partition. All models are
   `StandardScaler | LogisticRegression` (`benchmarks/feed.py`).
 - The process under test, librdkafka's threads included, has one core; broker, Redis and the measuring program have the
-  others. Contestants run in turns; a ratio compares two of one round. Told is the median of the rounds, with the range.
+  others. Contestants run in turns, those that need a broker once before without counting; a ratio compares two of one
+  round. Told is the median of the rounds, with the range.
   *Without neighbours* leaves out the time in which that core worked for processes
   that are none of ours; *by CPU* is the ratio of processor time an event, which they disturb least (and which knows no waiting).
   There is no verdict where neighbours had more than a tenth of that core in half of the rounds.

@@ -90,7 +90,11 @@ class Program:
 
 @runtime_checkable
 class Learner(Protocol):
-    """What learns. Deterministic: the same operations give the same scores to the bit, after any cut and any reload."""
+    """What learns. Deterministic: the same operations give the same scores to the bit, after any cut and any reload.
+
+    One that runs on ``Rows.matrix`` says so with ``needs_matrix = True``, and one that is for some problems only names them in
+    ``problems``; both may be left out.
+    """
 
     outputs: tuple[str, ...]
     """Names of the columns of scores: ``("score",)``, or for multiclass one a class, in the order of their indices."""

@@ -9,6 +9,7 @@ are read.
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakSet
 
 import orjson
 
@@ -59,8 +60,7 @@ class FilesLog:
         self._pipeline = pipeline
         self._lock = Lock(self._out)
         self._told = False
-        self._opened: list[FilesTaskLog] = []
-        """Not closed yet."""
+        self._opened: WeakSet[FilesTaskLog] = WeakSet()  # each recovery opens one, and drops the one before
 
     def assignment(self, timeout_s: float) -> Assignment:  # noqa: ARG002 (nothing to wait for)
         """Task 0, once."""
@@ -71,8 +71,8 @@ class FilesLog:
     def open(self, task: int) -> "FilesTaskLog":
         if task != 0:
             raise LogError(f"files make one task, number 0; there is no task {task}")
-        opened = FilesTaskLog(self._inputs, self._sets, Ledger(self._out, self._pipeline), self._lock, self._opened)
-        self._opened.append(opened)
+        opened = FilesTaskLog(self._inputs, self._sets, Ledger(self._out, self._pipeline), self._lock)
+        self._opened.add(opened)
         return opened
 
     def identity(self) -> Mapping[str, object]:
@@ -93,16 +93,8 @@ class FilesTaskLog:
 
     repeats = False
 
-    def __init__(
-        self,
-        inputs: tuple[Input, ...],
-        sets: Sequence[FileSet],
-        ledger: Ledger,
-        lock: Lock,
-        opened: "list[FilesTaskLog]",
-    ) -> None:
+    def __init__(self, inputs: tuple[Input, ...], sets: Sequence[FileSet], ledger: Ledger, lock: Lock) -> None:
         self.inputs = inputs
-        self._opened = opened
         self._ledger = ledger
         self._lock = lock
         self._polled = [Cursor(files) for files in sets]
@@ -207,8 +199,6 @@ class FilesTaskLog:
         }
 
     def close(self) -> None:
-        if self in self._opened:
-            self._opened.remove(self)
         self._recovered = False
         self._ledger.close()
         self._lock.release(self)

@@ -269,7 +269,8 @@ class Writer:
             known = self._settings.error(error, f"task {self._task}, at the commit")
             if isinstance(known, Fenced):
                 return known
-            if error.txn_requires_abort() and self._abort() and error.code() in REFUSED:
+            ended = error.txn_requires_abort() and self._abort()
+            if ended and error.code() in REFUSED:
                 return known
             return InDoubt(f"task {self._task}: the commit was not confirmed ({error.str()})")
         finally:

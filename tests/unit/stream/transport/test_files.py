@@ -386,3 +386,14 @@ def test_a_reject_can_be_redriven(key: bytes, value: bytes) -> None:
     assert b"\n" not in line
     assert json.loads(line)["reason"] == "decode"
     assert parse_reject(line) == (key, value, headers)
+
+
+def test_recoveries_leave_nothing_behind(place: Path) -> None:
+    """Each opens the task's log anew; what was closed and dropped keeps no index of the journal in memory."""
+    log = FilesLog([place / "events.jsonl"], None, place / "out", "p")
+    for _ in range(5):
+        opened = log.open(0)
+        opened.fence()
+        opened.close()
+    assert list(log._opened) == [opened]
+    log.close()
