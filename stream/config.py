@@ -182,6 +182,13 @@ class Config(Section):
             return {**written, "topic": f"{info.data['name']}-{info.field_name}"}
         return written
 
+    @field_validator("transaction_timeout")
+    @classmethod
+    def _as_brokers_count(cls, value: Duration) -> Duration:
+        if not 1000 <= value.ms < 1 << 31:
+            raise wrong(f"a transaction may be open for 1s to 24d, not {value}")
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> "Config":
         self._check_streams()

@@ -156,7 +156,7 @@ class KafkaLog:
                 "auto.offset.reset": "latest",
                 "queued.max.messages.kbytes": 1024,
             }
-            self._member = Consumer(self.settings.client(self._watcher, own))
+            self._member = self.settings.make(Consumer, self._watcher, own)
             self._member.subscribe(
                 [self.topics.events], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )

@@ -6,10 +6,11 @@ brokers down) is kept by a ``Watcher``, so that a call that only timed out can s
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -33,6 +34,12 @@ WATCH_S = 5.0
 """How often topics are looked at while a worker runs."""
 
 START_OVER = "start over with `headrace restart CONFIG`"
+
+_BREAKS = 3
+_BREAKS_S = 10.0
+"""So many breaks within so long are a refusal: librdkafka 2.16 tries again after 25 ms, then at most after a second."""
+
+Client = TypeVar("Client")
 
 
 class _Whisper:
@@ -106,15 +113,29 @@ _FENCED = {
 
 
 class Watcher:
-    """Keeps what librdkafka says on the side about one client (its ``error_cb``)."""
+    """Keeps what librdkafka says on the side about one client (its ``error_cb``).
+
+    A connection that broke within the SASL handshake comes as refused credentials too. Once, that is an outage; several
+    times within seconds it is a broker that hangs up on us, until that is over.
+    """
 
     def __init__(self) -> None:
-        self.refused: KafkaError | None = None
         self.down: KafkaError | None = None
+        self._refused: KafkaError | None = None
+        self._breaks: deque[tuple[float, KafkaError]] = deque(maxlen=_BREAKS)
+
+    @property
+    def refused(self) -> KafkaError | None:
+        """Why Kafka refuses us, None when it does not."""
+        if self._refused is None and len(self._breaks) == _BREAKS and time.monotonic() < self._breaks[0][0] + _BREAKS_S:
+            return self._breaks[-1][1]
+        return self._refused
 
     def __call__(self, error: KafkaError) -> None:
-        if error.code() in REFUSED:
-            self.refused = error
+        if error.code() == KafkaError._AUTHENTICATION and "failed: Local: " in error.str():  # noqa: SLF001
+            self._breaks.append((time.monotonic(), error))
+        elif error.code() in REFUSED:
+            self._refused = error
         elif error.code() == ALL_DOWN:
             self.down = error
 
@@ -141,6 +162,14 @@ class Settings:
     def client(self, watcher: Watcher, own: Mapping[str, object]) -> dict[str, Any]:
         """For the constructor of one client; ``own`` wins over what the operator gave."""
         return {**self._common, **self._given, **own, "error_cb": watcher, "logger": _logger}
+
+    def make(self, client: Callable[[dict[str, Any]], Client], watcher: Watcher, own: Mapping[str, object]) -> Client:
+        """A client of this class. Raises ConfigError where librdkafka refuses a setting: its name, its value, or two together."""
+        try:
+            return client(self.client(watcher, own))
+        except (KafkaException, TypeError, ValueError) as failure:
+            said = failure.args[0].str() if isinstance(failure, KafkaException) else str(failure)
+            raise ConfigError(f"kafka: {said.strip()}", "settings have librdkafka's names and values") from failure
 
     @property
     def endpoint(self) -> str:
@@ -210,9 +239,9 @@ class Deadline:
 
 
 def knock(settings: Settings, timeout_s: float = 5.0) -> None:
-    """Say why a cluster cannot be talked to, when it cannot. Raises LogMisfit, LogUnavailable."""
+    """Say why a cluster cannot be talked to, when it cannot. Raises ConfigError, LogMisfit, LogUnavailable."""
     watcher = Watcher()
-    admin = AdminClient(settings.client(watcher, {}))
+    admin = settings.make(AdminClient, watcher, {})
     deadline = Deadline(timeout_s)
     while True:
         try:
@@ -235,10 +264,7 @@ def describe(settings: Settings, topics: Sequence[str], timeout_s: float = REQUE
     LogMisfit, LogUnavailable
     """
     watcher = Watcher()
-    try:
-        admin = AdminClient(settings.client(watcher, {}))
-    except KafkaException as failure:
-        raise ConfigError(f"kafka: {failure.args[0].str()}", "settings have librdkafka's names and values") from failure
+    admin = settings.make(AdminClient, watcher, {})
     deadline = Deadline(timeout_s)
     found: dict[str, TopicFacts] = {}
     futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=max(timeout_s, 1.0))
@@ -290,7 +316,7 @@ class TopicWatch:
 
     def __init__(self, settings: Settings, facts: Mapping[str, TopicFacts]) -> None:
         self._facts = facts
-        self._admin = AdminClient(settings.client(Watcher(), {}))
+        self._admin = settings.make(AdminClient, Watcher(), {})
         self._asked: dict[str, Future[Any]] = {}
         self._next = Deadline(WATCH_S)
 

@@ -37,7 +37,7 @@ class Reader:
     def bounds(self, topic: str, partition: int, *, committed: bool) -> tuple[int, int]:
         """First offset and end; with ``committed`` the end stops before the first open transaction."""
         watcher = Watcher()
-        consumer = Consumer(self._settings.client(watcher, reader_settings(self._group, committed=committed)))
+        consumer = self._settings.make(Consumer, watcher, reader_settings(self._group, committed=committed))
         try:
             return watermarks(self._settings, consumer, watcher, topic, partition)
         finally:
@@ -77,7 +77,7 @@ class Reader:
         if start >= end:
             return
         watcher = Watcher()
-        consumer = Consumer(self._settings.client(watcher, reader_settings(self._group)))
+        consumer = self._settings.make(Consumer, watcher, reader_settings(self._group))
         try:
             consumer.assign([TopicPartition(topic, partition, start)])
             deadline = Deadline(REQUEST_S)

@@ -60,14 +60,14 @@ class Aside(NamedTuple):
         ------
         LogMisfit
             There is no such topic, or Kafka refuses us.
-        LogUnavailable
+        LogUnavailable, ConfigError
         """
         settings = Settings(given, group)
         facts = describe(settings, [topic]).get(topic)
         if facts is None:
             raise missing(needs or f"topic {topic}")
         watcher = Watcher()
-        consumer = Consumer(settings.client(watcher, reader_settings(group)))
+        consumer = settings.make(Consumer, watcher, reader_settings(group))
         return cls(settings, watcher, consumer, facts.partitions)
 
 
@@ -108,7 +108,7 @@ class Source:
         self._settings = settings
         self._watcher = Watcher()
         self._places = {partition: TopicPartition(topic, partition) for partition in starts}
-        self._consumer = Consumer(settings.client(self._watcher, reader_settings(group)))
+        self._consumer = settings.make(Consumer, self._watcher, reader_settings(group))
         self._consumer.assign([TopicPartition(topic, partition, start) for partition, start in starts.items()])
 
     def take(self, limit: int, timeout_s: float) -> dict[int, Records]:

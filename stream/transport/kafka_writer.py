@@ -88,7 +88,7 @@ class Writer:
         """A new producer; with transactions, what any other with this id left open is aborted and that one fenced."""
         self.drop()
         self._watcher = Watcher()
-        producer = Producer(self._settings.client(self._watcher, self._own))
+        producer = self._settings.make(Producer, self._watcher, self._own)
         deadline = Deadline(self._deadline_s)
         while self._transactions:
             try:
@@ -308,7 +308,7 @@ class Writer:
 
     def _limits(self, topics: list[str]) -> Mapping[str, int]:
         """``max.message.bytes`` of topics, as far as the cluster says."""
-        admin = AdminClient(self._settings.client(Watcher(), {}))
+        admin = self._settings.make(AdminClient, Watcher(), {})
         futures = admin.describe_configs(
             [ConfigResource(ResourceType.TOPIC, topic) for topic in topics], request_timeout=5.0
         )

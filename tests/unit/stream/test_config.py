@@ -227,6 +227,8 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ({"kafka": {"group.id": "g"}}, "write `group:` beside `kafka:` instead"),
         ({"alarms": {"topic": "t"}, "rejects": {"topic": "t"}}, "topic 't' has two uses"),
         ({"time_jump_max": "-1d"}, "expected a duration"),
+        ({"transaction_timeout": "500ms"}, "transaction_timeout: a transaction may be open for 1s to 24d, not 500ms"),
+        ({"transaction_timeout": "30d"}, "transaction_timeout: a transaction may be open for 1s to 24d, not 30d"),
         ({"name": "Fraud"}, "name: string should match pattern"),
     ],
 )

@@ -1,13 +1,17 @@
 """librdkafka's errors and settings in our words, without a cluster."""
 
+from types import SimpleNamespace
+
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from stream.errors import ConfigError, Fenced, LogError, LogMisfit, LogUnavailable, OutputTooLarge, RecordsGone
 from stream.transport.kafka import KafkaLog
 from stream.transport.kafka_client import KafkaTopics, Settings, TopicFacts, Watcher, compare, describe, kafka_error
 from stream.transport.kafka_reader import seq_of
-from stream.transport.kafka_writer import producer_settings
+from stream.transport.kafka_source import reader_settings
+from stream.transport.kafka_writer import Writer, producer_settings
 
 GIVEN = {
     "bootstrap.servers": "a:1,b:2",
@@ -48,6 +52,48 @@ def test_a_timeout_after_a_refused_login_is_the_refusal() -> None:
     assert isinstance(error, LogMisfit)
     assert "a:1,b:2 (sasl_ssl, PLAIN)" in str(error)
     assert "hunter2" not in str(error)
+
+
+BROKE_OFF = KafkaError(
+    KafkaError._AUTHENTICATION,
+    "sasl_plaintext://a:1/bootstrap: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: "
+    "broker's supported mechanisms: (n/a) (after 0ms in state DOWN)",
+)
+
+
+def test_a_connection_that_broke_in_the_handshake_is_no_refusal() -> None:
+    """One break, as of a broker that goes down: whatever fails later is an outage, not bad credentials."""
+    watcher = Watcher()
+    watcher(BROKE_OFF)
+    assert watcher.refused is None
+    error = Settings(GIVEN, "c").error(KafkaError(KafkaError._TIMED_OUT), "connecting", watcher)
+    assert isinstance(error, LogUnavailable)
+
+
+def test_a_broker_that_hangs_up_again_and_again_refuses_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three handshakes broken within seconds are told as a refusal; minutes apart, or long ago, they are outages."""
+    now = [0.0]
+    monkeypatch.setattr("stream.transport.kafka_client.time", SimpleNamespace(monotonic=lambda: now[0]))
+    watcher = Watcher()
+    for now[0] in (0.0, 300.0, 600.0):
+        watcher(BROKE_OFF)
+        assert watcher.refused is None
+    for now[0] in (600.1, 600.2):
+        watcher(BROKE_OFF)
+    assert watcher.refused is BROKE_OFF
+    now[0] = 700.0
+    assert watcher.refused is None
+
+
+def test_what_the_broker_itself_refuses_stays_refused() -> None:
+    """A mechanism that it does not have, told at the same handshake: once is enough."""
+    watcher = Watcher()
+    watcher(
+        KafkaError(KafkaError._AUTHENTICATION, "SASL X mechanism handshake failed: Broker: Unsupported SASL mechanism")
+    )
+    watcher(BROKE_OFF)
+    assert watcher.refused is not None
+    assert "Unsupported SASL mechanism" in watcher.refused.str()
 
 
 def test_what_the_protocol_rests_on_wins() -> None:
@@ -93,6 +139,37 @@ def test_a_wrong_setting_is_the_operators_mistake(wrong: dict[str, object]) -> N
     settings = Settings({"bootstrap.servers": "127.0.0.1:1", **wrong}, "client")
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         describe(settings, ["events"])
+
+
+@pytest.mark.parametrize(
+    ("client", "wrong", "named"),
+    [
+        (Producer, {"message.timeout.ms": 300_000}, r"message\.timeout\.ms"),
+        (Consumer, {"session.timeout.ms": 400_000}, r"session\.timeout\.ms"),
+        (Consumer, {"fetch.message.max.bytes": 1 << 30}, r"fetch\.message\.max\.bytes.*1073741824"),
+        (AdminClient, {"oauth_cb": "x"}, "oauth_cb"),
+    ],
+)
+def test_whatever_client_is_made_a_wrong_setting_is_named(client: type, wrong: dict[str, object], named: str) -> None:
+    """Also what librdkafka only refuses of a producer or a consumer, and what confluent-kafka refuses before."""
+    own = {
+        Producer: producer_settings("id", 60_000, 30.0),
+        Consumer: reader_settings("group"),
+        AdminClient: dict[str, object](),
+    }
+    settings = Settings({"bootstrap.servers": "127.0.0.1:1", **wrong}, "client")
+    with pytest.raises(ConfigError, match=f"kafka: .*{named}") as refused:
+        settings.make(client, Watcher(), own[client])
+    assert refused.value.hint is not None
+
+
+def test_a_task_that_cannot_make_its_producer_names_the_setting() -> None:
+    """It ends as the operator's mistake, not as a failure of the program."""
+    topics = KafkaTopics("e", None, "p", "a", "r", "j")
+    settings = Settings({"bootstrap.servers": "127.0.0.1:1", "message.timeout.ms": 300_000}, "client")
+    writer = Writer(settings, topics, 0, transactional_id="x", transaction_timeout_ms=60_000, deadline_s=0.2)
+    with pytest.raises(ConfigError, match=r"message\.timeout\.ms"):
+        writer.fence()
 
 
 def test_a_session_timeout_with_a_unit_is_the_operators_mistake() -> None:
