@@ -9,11 +9,12 @@ import fcntl
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from stream.errors import Fenced, InDoubt, JournalBroken, LogError, LogMisfit, LogUnavailable
+from stream.errors import ConfigError, Fenced, InDoubt, JournalBroken, LogError, LogMisfit, LogUnavailable
 from stream.records import OUTPUTS, OutputName, Positions
 from stream.transport.base import JournalItem
 
@@ -60,6 +61,16 @@ def committed_lines(directory: Path, name: OutputName) -> Iterator[bytes]:
             yield line.removesuffix(b"\n")
 
 
+@contextmanager
+def _ours(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"the output {path}: {error.strerror}", "name with `out:` a directory that this user may make and write"
+        ) from error
+
+
 class Lock:
     """Who owns a directory: one process at a time (flock), and in it the holder that asked last."""
 
@@ -69,10 +80,19 @@ class Lock:
         self._holder: object = None
 
     def acquire(self, holder: object) -> None:
-        """Raises Fenced when another process, or another log of this one, owns the directory."""
+        """Make the directory where there is none.
+
+        Raises
+        ------
+        Fenced
+            Another process, or another log of this one, owns the directory.
+        ConfigError
+            There can be no such directory, or we may not write there.
+        """
         if self._fd is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            with _ours(self._path.parent):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -304,7 +324,8 @@ class Ledger:
 
     def _open(self, name: str, path: Path) -> None:
         if name not in self._fds:
-            self._fds[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            with _ours(path):
+                self._fds[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def _cut(self, name: str, length: int) -> None:
         if os.fstat(self._fds[name]).st_size > length:

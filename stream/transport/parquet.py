@@ -1,7 +1,8 @@
 """Parquet files as numbered records: each row a JSON object. Only readers.py uses it.
 
 Timestamps become ISO text (to the microsecond), decimals numbers, bytes text or base64, NaN null (that is how pandas writes
-what is missing); a row with an infinity is not JSON, and the codec rejects it.
+what is missing). A row with an infinity, with a time beyond Python's or with text that is not UTF-8 is not JSON, and the
+codec rejects it.
 """
 
 import base64
@@ -30,8 +31,7 @@ def read_parquet(source: Path | Any, start: int) -> Iterator[tuple[int, list[byt
             group += 1
         schema = _microseconds(file.schema_arrow)
         for batch in file.iter_batches(_ROWS_PER_BATCH, row_groups=list(range(group, groups))):
-            rows = pa.Table.from_batches([batch]).cast(schema, safe=False).to_pylist()
-            values = [_object(row) for row in rows]
+            values = _objects(pa.Table.from_batches([batch]).cast(schema, safe=False))
             yield number, values
             number += len(values)
         yield number, []
@@ -47,6 +47,23 @@ def _microseconds(schema: pa.Schema) -> pa.Schema:
         elif pa.types.is_duration(column.type) and column.type.unit == "ns":
             schema = schema.set(place, column.with_type(pa.duration("us")))
     return schema
+
+
+def _objects(rows: pa.Table) -> list[bytes]:
+    try:
+        return [_object(row) for row in rows.to_pylist()]
+    except (OverflowError, ValueError):
+        if len(rows) > 1:
+            return [value for place in range(len(rows)) for value in _objects(rows.slice(place, 1))]
+        return [b"{" + b",".join(_member(rows.select([place])) for place in range(rows.num_columns)) + b"}"]
+
+
+def _member(cell: pa.Table) -> bytes:
+    """One cell under its name; one that Python has no value for by its type, which is not JSON."""
+    try:
+        return _object(cell.to_pylist()[0])[1:-1]
+    except (OverflowError, ValueError):
+        return orjson.dumps(cell.column_names[0]) + f":<unreadable {cell.column(0).type}>".encode()
 
 
 def _object(row: dict[str, Any]) -> bytes:

@@ -192,12 +192,14 @@ def read_table(path: Path, compression: str, delimiter: str, raw: list[BinaryIO]
     Raises
     ------
     LogMisfit
-        The header names a column twice.
+        The header names a column twice, is not UTF-8, or has a quote that is not closed.
     """
     with closing(_text_lines(path, compression, raw)) as source:  # type: ignore[type-var]  # a generator
-        header = next(csv.reader(source, delimiter=delimiter), [])
         try:
+            header = next(csv.reader(source, delimiter=delimiter, strict=True), [])
             "".join(header).encode()
+        except csv.Error as error:
+            raise LogMisfit(f"{path}: the header: {error}", "is a quote there never closed?") from error
         except UnicodeEncodeError as error:
             raise LogMisfit(f"{path}: the header is not UTF-8", "convert the file to UTF-8") from error
         doubles = sorted({name for name in header if header.count(name) > 1})
@@ -300,7 +302,7 @@ class FileSet:
         Raises
         ------
         RecordsGone
-            There are fewer records than ``start``, or a file is damaged: named, with the number reached.
+            There are fewer records than ``start``, or a file cannot be opened or is damaged: named, with the number reached.
         """
         base = 0
         for place, path in enumerate(self.files):
@@ -309,6 +311,7 @@ class FileSet:
                 base += count
                 continue
             reached = 0
+            _try(path)
             try:
                 for first, values in self._read(place, max(start - base, 0)):
                     reached = first + len(values)
@@ -336,6 +339,16 @@ class FileSet:
         if kind == "parquet":
             return read_parquet(path if not compression else _whole(path, compression), start)
         return read_table(path, compression, "\t" if kind == "tsv" else ",", self._raw)
+
+
+def _try(path: Path) -> None:
+    """Raises RecordsGone where the file is not there for us, which is no damage."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise RecordsGone(
+            f"{path}: cannot be read: {error.strerror}", "let it be a file that this user may read"
+        ) from error
 
 
 def _whole(path: Path, compression: str) -> Any:

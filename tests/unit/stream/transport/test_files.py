@@ -234,6 +234,21 @@ def test_another_process_is_named(place: Path, logs: list[FilesLog]) -> None:
     opened.commit(b"x", {}, (0,))
 
 
+def test_an_output_directory_that_cannot_be_is_the_operators_mistake(place: Path, logs: list[FilesLog]) -> None:
+    """Below a file there is no directory: named, with the setting."""
+    (place / "out").write_bytes(b"")
+    with pytest.raises(ConfigError, match="out") as refused:
+        task(place, logs).fence()
+    assert "out:" in refused.value.hint
+
+
+def test_an_output_that_is_a_directory_is_the_operators_mistake(place: Path, logs: list[FilesLog]) -> None:
+    """Named, with the setting."""
+    output_path(place / "out", "predictions").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"predictions\.jsonl: Is a directory"):
+        task(place, logs).fence()
+
+
 def test_a_lock_that_was_removed_fences(place: Path, logs: list[FilesLog]) -> None:
     """Who cleans a directory in use lets a second owner in; the first one stops."""
     opened = fenced(place, logs)

@@ -1,9 +1,11 @@
 """Files as numbered records: every format, every compression, from every place, and what damage becomes."""
 
 import bz2
+import errno
 import gzip
 import json
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,3 +281,28 @@ def test_how_much_is_read_shows_in_the_bytes(tmp_path: Path, name: str) -> None:
     assert shares == sorted(shares)
     assert next(share for offset, share in seen if offset >= 49_999) == pytest.approx(0.5, abs=0.01)
     assert files.share() == 1.0
+
+
+@pytest.mark.parametrize("lines", [1, 60_000])
+def test_a_header_with_an_open_quote_is_named(tmp_path: Path, lines: int) -> None:
+    """Short or long, the file is not all header: nothing would be read of it, in silence."""
+    path = write(tmp_path / "a.csv", b'id,"amount\n' + b"1,2\n" * lines)
+    with pytest.raises(LogMisfit, match=r"a\.csv: the header: .*") as refused:
+        values(path)
+    assert "quote" in refused.value.hint
+
+
+def test_a_file_that_cannot_be_opened_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory by that name, or no right to read: told as that, after the records of the files before it."""
+    write(tmp_path / "a.jsonl", b'{"n":1}\n')
+    (tmp_path / "b.jsonl").mkdir()
+    with pytest.raises(RecordsGone, match=r"b\.jsonl: cannot be read: Is a directory") as refused:
+        values(str(tmp_path / "*.jsonl"))
+    assert "damaged" not in str(refused.value)
+
+    def forbidden(path: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(RecordsGone, match=r"a\.jsonl: cannot be read: Permission denied"):
+        values(tmp_path / "a.jsonl")

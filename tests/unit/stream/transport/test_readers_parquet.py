@@ -57,6 +57,30 @@ def test_infinity_is_left_for_the_codec_to_reject(tmp_path: Path) -> None:
     assert b"Infinity" in value
 
 
+NOT_UTF8 = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xff\xfe")]
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "good", "bad"),
+    [
+        (pa.array([0, 9 * 10**18], pa.timestamp("us")), b'"1970-01-01T00:00:00"', b"<unreadable timestamp[us]>"),
+        (pa.array([0, 10**17], pa.date64()), b'"1970-01-01"', b"<unreadable date32[day]>"),
+        (pa.array([0, 10**18], pa.duration("s")), b"0.0", b"<unreadable duration[s]>"),
+        (NOT_UTF8, b'"a"', b"<unreadable string>"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_leaves_its_row_to_the_codec(
+    tmp_path: Path, column: pa.Array, good: bytes, bad: bytes
+) -> None:
+    """The row comes with its other cells and is no JSON; the rows beside it are as ever."""
+    path = write(tmp_path / "a.parquet", {"id": [1, 2], "x": column})
+    first, second = values(path)
+    assert first == b'{"id":1,"x":%s}' % good
+    assert second == b'{"id":2,"x":%s}' % bad
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     """A Parquet file without its end cannot be read at all."""
     path = write(tmp_path / "a.parquet", {"n": list(range(1000))})
