@@ -28,7 +28,7 @@ from stream.config_values import Duration, EventCount
 from stream.errors import ConfigError
 from stream.parts import build_detector, build_learner
 from stream.pipeline.budget import Budget
-from stream.pipeline.clock import ANY_JUMP, Clock
+from stream.pipeline.clock import Clock
 from stream.pipeline.fold import Fold
 from stream.pipeline.join import Join
 from stream.pipeline.rules import FOREVER, JoinRules
@@ -91,7 +91,7 @@ def build_fold(lineage: dict[str, object], inputs: Sequence[Input], *, allow: Co
     _check_signals(config, layout, features)
     threshold, budget = _threshold(config)
     state = PipelineState(
-        clock=Clock(config.time_jump_max.ms or ANY_JUMP),
+        clock=Clock(config.time_jump_max.ms),
         join=Join(_rules(config), layout, specs.target.classes),
         learners=learners,
         roles=Roles(config.champion),

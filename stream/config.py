@@ -182,6 +182,13 @@ class Config(Section):
             return {**written, "topic": f"{info.data['name']}-{info.field_name}"}
         return written
 
+    @field_validator("time_jump_max")
+    @classmethod
+    def _moves(cls, value: Duration) -> Duration:
+        if not value.ms:
+            raise wrong("stream time must be able to move; to believe every time, write a long one such as `36500d`")
+        return value
+
     @field_validator("transaction_timeout")
     @classmethod
     def _as_brokers_count(cls, value: Duration) -> Duration:
@@ -226,8 +233,8 @@ class Config(Section):
         if labels is None or labels.assume is None:
             return
         value = labels.assume.value
-        if self.problem == "binary" and value not in {0, 1}:
-            raise wrong(f"`assume: {{value: {value}}}`: a binary label is true or false")
+        if self.problem in {"binary", "anomaly"} and value not in {0, 1}:
+            raise wrong(f"`assume: {{value: {value}}}`: the label of a problem of this kind is true or false")
         if self.problem == "regression" and (isinstance(value, (str, bool))):
             raise wrong(f"`assume: {{value: {value}}}`: the label of a regression is a number")
 
@@ -238,6 +245,10 @@ class Config(Section):
             raise wrong(f"champion: there is no learner {self.champion!r}{nearest(self.champion, self.learners)}")
         self._check_blends()
         for spec in self.detectors:
+            if self.labels is None and spec.signal in {"error", "loss", "label"}:
+                raise wrong(
+                    f"detector {spec.name}: there is no `{spec.signal}` without labels; watch `score`, or say `labels:`"
+                )
             for name in spec.learners:
                 if name not in self.learners and name != "champion":
                     raise wrong(
@@ -283,10 +294,15 @@ class Config(Section):
                 if field is not None and field == label:
                     raise wrong(f"features: {field!r} is the label, known later; windows of it are `of: {{label: }}`")
         hidden = {events.id, events.key, events.time and events.time.field, label, delay, *events.exclude}
+        texts = {feature.name for feature in events.features or () if feature.type == "text"}
         for spec in self.detectors:
-            if not isinstance(spec.signal, FeatureSignal) or self.features:
+            if not isinstance(spec.signal, FeatureSignal):
                 continue
             name = spec.signal.feature
+            if name in texts:
+                raise wrong(f"detector {spec.name}: {name!r} is text; a detector watches numbers")
+            if self.features:  # names of computed ones are known when they are built
+                continue
             if listed is not None and name not in listed:
                 raise wrong(f"detector {spec.name}: there is no feature {name!r}{nearest(name, listed)}")
             if listed is None and name in hidden:
@@ -294,6 +310,8 @@ class Config(Section):
 
     def _check_threshold(self) -> None:
         threshold = self.predictions.threshold
+        if isinstance(threshold, float) and threshold != 0.5 and self.problem not in {"binary", "anomaly"}:
+            raise wrong(f"`threshold` is for binary and anomaly problems; this one is {self.problem}: leave it out")
         if isinstance(threshold, CostThreshold) and self.problem != "binary":
             raise wrong(f"`threshold: {{cost: …}}` is held against probabilities; this problem is {self.problem}")
         if isinstance(threshold, AlertThreshold) and self.problem not in {"binary", "anomaly"}:

@@ -136,10 +136,17 @@ class Events(Section):
 Class: TypeAlias = str | int | bool
 
 
+def _finite(value: Class | float) -> Class | float:
+    return finite(value) if isinstance(value, float) else value
+
+
+Known: TypeAlias = Annotated[Class | float, AfterValidator(_finite)]
+
+
 class Assume(Section):
     """What silence means."""
 
-    value: Class | float = Field(description="The label of an event for which none came.")
+    value: Known = Field(description="The label of an event for which none came.")
     after: Duration = Field(description="How long after the event silence counts as this label, in event time.")
     correction_weight: Annotated[Number, Field(gt=0)] = Field(
         default=1.0,
@@ -152,9 +159,7 @@ class ExcludeIf(Section):
     """Of which events silence says nothing: a blocked payment never gets a label."""
 
     field: Text = Field(description="A field of the event, a feature or not.")
-    equals: Class | float = Field(
-        description="Its value: text, a number, true or false. An event without one does not match."
-    )
+    equals: Known = Field(description="Its value: text, a number, true or false. An event without one does not match.")
 
 
 class FieldDelay(Section):

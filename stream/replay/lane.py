@@ -12,7 +12,7 @@ from stream.codec import EventDecoder, Events, LabelDecoder, Labels
 from stream.config import fold_config
 from stream.config_specs import CodecSpecs, codec_specs
 from stream.pipeline.batch import Batch, RawBatch
-from stream.pipeline.clock import ANY_JUMP, Clock, Reach
+from stream.pipeline.clock import Clock, Reach
 from stream.pipeline.fold import SLICE, Fold
 from stream.pipeline.learn import LearnFailure
 from stream.records import OUTPUTS, Input, OutputName, Outputs, Records, Skip
@@ -159,7 +159,7 @@ class Order:
 
     def __init__(self, lineage: Mapping[str, Any], reaches: Sequence[Sequence[Any]] = ()) -> None:
         self.specs = specs_of(lineage)
-        self.clock = Clock(fold_config(lineage["answers"]).time_jump_max.ms or ANY_JUMP)
+        self.clock = Clock(fold_config(lineage["answers"]).time_jump_max.ms)
         self.clock.reaches = [Reach(*reach) for reach in reaches]
         target, limits = self.specs.target, self.specs.limits
         self._events = EventDecoder(self.specs.events, limits, target)

@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 from stream.build_fold import build_fold
-from stream.pipeline.clock import ANY_JUMP
 from stream.pipeline.fold import Fold
 from stream.pipeline.learn import LearnFailure
 from stream.records import OUTPUTS, Claim, Entry, Input, Records, decode_journal
@@ -96,7 +95,7 @@ class Reference:
             fold = self.fold = build_fold(self.told, self.inputs)
             clock = fold.state.clock
             clock.next_seq |= self.first_seq
-            merge = Merge(fold, (0,) * len(self.inputs), 1 << 40, clock.reaches, clock.jump_max_ms or ANY_JUMP)
+            merge = Merge(fold, (0,) * len(self.inputs), 1 << 40, clock.reaches, clock.jump_max_ms)
             merge.add(Fetched(tuple(columns(topic) for topic in self.topics), (True,) * len(self.inputs)))
             taken = merge.take(1 << 40)
             if taken is None:
@@ -185,7 +184,7 @@ def told(fold: Fold) -> object:
 
 def check_order(play: Play, number: int, reference: Reference) -> None:
     """All records were there beforehand: by the largest time so far of their input, labels first. Wild times are left out."""
-    jump_ms = play.settings.time_jump_max.ms or ANY_JUMP
+    jump_ms = play.settings.time_jump_max.ms
     due: list[tuple[int, bool, int, int]] = []
     for which, topic in enumerate(reference.topics):
         decode = reference.fold.labels if which else reference.fold.events

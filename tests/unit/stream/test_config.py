@@ -38,6 +38,13 @@ FILES = {
 }
 
 
+def assumed(value: object) -> dict[str, object]:
+    """Labels of their own, whose silence is this label."""
+    return {
+        "file": "l.jsonl", "id": "id", "value": "y", "time": "t", "assume": {"value": value, "after": "7d"},
+    }  # fmt: skip
+
+
 def changed(**sections: object) -> dict[str, object]:
     """The small file pipeline with other sections."""
     return {**FILES, **sections}
@@ -202,8 +209,10 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
                     "assume": {"value": "no", "after": "7d"},
                 }
             },
-            "a binary label is true or false",
+            "the label of a problem of this kind is true or false",
         ),
+        ({"problem": "anomaly", "labels": assumed("no")}, "the label of a problem of this kind is true or false"),
+        ({"problem": "anomaly", "labels": assumed(5)}, "the label of a problem of this kind is true or false"),
         ({"labels": {"field": "y", "assume": {"value": False, "after": "7d"}}}, "`assume` is for labels of their own"),
         ({"labels": {"field": "y", "classes": ["a"]}}, "are for multiclass problems; this one is binary"),
         ({"problem": "multiclass"}, "needs `labels: {classes: [...]}`"),
@@ -220,6 +229,33 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ({"detectors": [{"signal": "error", "detector": "adwin", "learners": ["two"]}]}, "no learner 'two'"),
         ({"detectors": [{"signal": {"feature": "fraud"}, "detector": "adwin"}]}, "'fraud' is not a feature"),
         ({"detectors": [{"signal": "error", "detector": "adwin", "name": "a"}] * 2}, "two detectors are named 'a'"),
+        (
+            {
+                "events": {**FILES["events"], "features": [{"place": "text"}]},
+                "detectors": [{"signal": {"feature": "place"}, "detector": "adwin"}],
+            },
+            "detector adwin-place: 'place' is text; a detector watches numbers",
+        ),
+        (
+            {"labels": None, "detectors": [{"signal": "error", "detector": "adwin"}]},
+            "detector adwin-error: there is no `error` without labels",
+        ),
+        (
+            {"labels": None, "detectors": [{"signal": "label", "detector": "adwin"}]},
+            "there is no `label` without labels",
+        ),
+        (
+            {"problem": "regression", "predictions": {"threshold": 0.9}},
+            "`threshold` is for binary and anomaly problems; this one is regression",
+        ),
+        (
+            {
+                "problem": "multiclass",
+                "labels": {"field": "y", "classes": ["a"]},
+                "predictions": {"threshold": 0.9},
+            },
+            "`threshold` is for binary and anomaly problems; this one is multiclass",
+        ),
         ({"checkpoints": {"every": 100_000}}, "`100_000 events` or a duration"),
         ({"checkpoints": {"store": "mongo://x"}}, "there is no store for mongo://"),
         ({"checkpoints": {"keep": "10"}}, "checkpoints.keep: expected a whole number, got '10'"),
@@ -227,6 +263,7 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ({"kafka": {"group.id": "g"}}, "write `group:` beside `kafka:` instead"),
         ({"alarms": {"topic": "t"}, "rejects": {"topic": "t"}}, "topic 't' has two uses"),
         ({"time_jump_max": "-1d"}, "expected a duration"),
+        ({"time_jump_max": 0}, "time_jump_max: stream time must be able to move"),
         ({"transaction_timeout": "500ms"}, "transaction_timeout: a transaction may be open for 1s to 24d, not 500ms"),
         ({"transaction_timeout": "30d"}, "transaction_timeout: a transaction may be open for 1s to 24d, not 30d"),
         ({"name": "Fraud"}, "name: string should match pattern"),
@@ -235,6 +272,23 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
 def test_a_mistake_is_named(tmp_path: Path, sections: dict[str, object], said: str) -> None:
     """A wrong setting is refused in words that name it and the nearest right one."""
     assert said in refused(tmp_path, **sections)
+
+
+@pytest.mark.parametrize(
+    ("place", "labels"),
+    [
+        ("labels.assume.value", assumed("NUMBER")),
+        ("labels.exclude_if.equals", {**assumed(1.5), "exclude_if": {"field": "x", "equals": "NUMBER"}}),
+    ],
+)
+@pytest.mark.parametrize("number", [".nan", ".inf"])
+def test_what_silence_means_is_finite(tmp_path: Path, place: str, labels: dict[str, object], number: str) -> None:
+    """No label is NaN, and no field equals it."""
+    text = json.dumps(changed(problem="regression", labels=labels)).replace('"NUMBER"', number)
+    with pytest.raises(ConfigError) as caught:
+        configured(tmp_path, text=text)
+    assert place in str(caught.value)
+    assert "expected a finite number" in str(caught.value)
 
 
 def test_a_listed_feature_is_a_signal_of_a_detector(tmp_path: Path) -> None:
