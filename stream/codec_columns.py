@@ -184,16 +184,18 @@ def _typed_decoder(types: dict[str, tuple[str, Any, bool]]) -> Callable[[bytes],
     return msgspec.json.Decoder(record).decode
 
 
-def _tuple_maker(features: Sequence[Feature], attributes: Sequence[str]) -> Callable[[list[Any]], list[Row]]:
+def _tuple_maker(
+    features: Sequence[Feature], attributes: Sequence[str], limits: Limits
+) -> Callable[[list[Any]], list[Row]]:
     """A generated comprehension over attributes f0, f1, ...: 0.08 µs for 20 features."""
     cells = [
-        f"(one.{name} if type(one.{name}) is not int else str(one.{name})), "
+        f"(one.{name} if type(one.{name}) is not int else digits(one.{name})), "
         if feature.kind == "key"
         else f"one.{name}, "
         for feature, name in zip(features, attributes, strict=True)
     ]
     source = f"lambda parsed: [({''.join(cells)}) for one in parsed]"
-    told = {"__builtins__": {}, "str": str, "int": int, "type": type}
+    told = {"__builtins__": {}, "digits": text_reader("key", limits), "int": int, "type": type}
     return cast("Callable[[list[Any]], list[Row]]", eval(source, told))  # noqa: S307 - only names of ours enter
 
 
@@ -227,7 +229,7 @@ class TypedEvents:
         self._time = None if spec.time is None else time_reader(spec.time)
         self._is_plain = spec.time is not None and spec.time.unit == "ms"
         self._label = None if spec.label is None else _label_column(spec.label, limits, target)
-        self._rows = _tuple_maker(spec.features or (), _attributes(spec))
+        self._rows = _tuple_maker(spec.features or (), _attributes(spec), limits)
         self._delay = None if spec.delay is None else delay_reader(spec.delay)
 
     def columns(self, parsed: list[Any]) -> Columns:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from learners.aged import bare
@@ -20,6 +20,7 @@ from learners.ensemble import whole
 from learners.reads import absent
 from stream.build import open_log, open_store, signing_key
 from stream.build_fold import build_fold, build_learners, lineage
+from stream.cli.arguments import per_second
 from stream.cli.output import print_json, size
 from stream.config import Config, load
 from stream.config_loading import nearest
@@ -39,23 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="the configuration")
     parser.add_argument("--offline", action="store_true", help="do not ask Kafka or the checkpoint store")
     parser.add_argument(
-        "--rate", type=float, metavar="N", help="events a second: says what waiting for labels will cost at that rate"
+        "--rate",
+        type=per_second,
+        metavar="N",
+        help="events a second: says what waiting for labels will cost at that rate",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when all is well, 1 when something would not work."""
-    config = load(arguments.config, os.environ)
-    found: dict[str, list[str]] = {"configuration": list(_configuration(config))}
-    if not found["configuration"]:
-        found["learners"] = list(learners(config, arguments.config))
-    if not arguments.offline:
-        found["checkpoints"] = list(_checkpoints(config))
-        if not config.on_files:
-            found["topics"] = list(_topics(config))
+    with redirect_stdout(sys.stderr):  # a factory may print
+        found, notes = _said(arguments)
     good = not any(found.values())
-    notes = [] if found["configuration"] else list(_notes(config, arguments.rate, offline=arguments.offline))
     if arguments.json:
         print_json({"ok": good, "problems": found, "notes": notes})
         return 0 if good else 1
@@ -66,6 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}")
     return 0 if good else 1
+
+
+def _said(arguments: argparse.Namespace) -> tuple[dict[str, list[str]], list[str]]:
+    """Problems, by what they are of, and notes."""
+    config = load(arguments.config, os.environ)
+    found: dict[str, list[str]] = {"configuration": list(_configuration(config))}
+    if not found["configuration"]:
+        found["learners"] = list(learners(config, arguments.config))
+    if not arguments.offline:
+        found["checkpoints"] = list(_checkpoints(config))
+        if not config.on_files:
+            found["topics"] = list(_topics(config))
+    return found, [] if found["configuration"] else list(_notes(config, arguments.rate, offline=arguments.offline))
 
 
 def _configuration(config: Config) -> Iterator[str]:
@@ -147,10 +157,12 @@ def _digests_under(seed: str, path: Path, names: Sequence[str]) -> dict[str, str
 
 def print_digests(path: str, names: Sequence[str]) -> None:
     """The learners' digests as JSON; what the processes with other hash seeds do."""
-    config = load(Path(path), os.environ)
-    problem = codec_specs(config).target.problem
-    built = _built(config, problem, len(CLASSES) if problem == "multiclass" else 1)
-    print(json.dumps({name: digest(built[name], problem, _workload(config)) for name in names}))
+    with redirect_stdout(sys.stderr):  # a factory may print
+        config = load(Path(path), os.environ)
+        problem = codec_specs(config).target.problem
+        built = _built(config, problem, len(CLASSES) if problem == "multiclass" else 1)
+        digests = {name: digest(built[name], problem, _workload(config)) for name in names}
+    print(json.dumps(digests))
 
 
 def _checkpoints(config: Config) -> Iterator[str]:

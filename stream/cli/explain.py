@@ -160,7 +160,7 @@ def _headline(told: Explained) -> Iterator[str]:
     where = f"{told.topic}/{told.partition} offset {told.offset:,}"
     name = f"event {told.id}" if told.id else f"the record at {where}"
     says = {
-        "waiting": "is not applied yet: the journal has not come so far",
+        "waiting": f"is not applied yet, or not there: the journal has come to offset {told.applied:,}",
         "before": "is from before this journal, so nothing is known of it",
         "absent": "is not there: no record stands at this offset",
         "tombstone": "is a tombstone: counted, and passed over",

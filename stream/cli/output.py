@@ -1,6 +1,7 @@
 """What verbs print: a table for people, JSON for programs, a question before something is done. No verb's own words."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -40,8 +41,16 @@ def _cell(value: object) -> str:
 
 
 def print_json(value: object) -> None:
-    """Indented, with keys in their order."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Indented, with keys in their order. A number that is not finite, which JSON does not have, is null."""
+    print(json.dumps(_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _json(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def age(seconds: float) -> str:

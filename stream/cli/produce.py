@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from stream.cli.arguments import per_second
 from stream.config import load
 from stream.errors import ConfigError
 from stream.transport.feeder import Feeder
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key", metavar="FIELD", help="field that becomes the key: records of a key stay in one partition"
     )
-    parser.add_argument("--rate", type=_rate, metavar="N", help="records a second (default: as fast as it goes)")
+    parser.add_argument("--rate", type=per_second, metavar="N", help="records a second (default: as fast as it goes)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -99,10 +100,3 @@ def paced(
 
 def _shown(acknowledged: int) -> None:
     print(f"\r{acknowledged:,} records", end="", file=sys.stderr, flush=True)
-
-
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return rate

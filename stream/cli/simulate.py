@@ -17,7 +17,7 @@ from typing import BinaryIO, TextIO
 
 import orjson
 
-from stream.cli.arguments import count
+from stream.cli.arguments import count, per_second
 from stream.errors import ConfigError, LogMisfit
 from stream.feeds.fraud import FraudFeed, Record
 
@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compress", choices=["gz"], help="with --out: compress the events and the labels")
     parser.add_argument("--events-topic", default="transactions", metavar="TOPIC", help="(default: transactions)")
     parser.add_argument("--labels-topic", default="fraud-labels", metavar="TOPIC", help="(default: fraud-labels)")
-    parser.add_argument("--rate", type=_rate, metavar="N", help="with --kafka: events a second (default: all at once)")
+    parser.add_argument(
+        "--rate", type=per_second, metavar="N", help="with --kafka: events a second (default: all at once)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -194,10 +196,3 @@ def _shown(feed: FraudFeed, screen: TextIO) -> Iterator[tuple[str, Record]]:
             print(f"\r{line}", end="", file=screen, flush=True)
         yield kind, record
     print(f"\r{counts['event']:,} events  {counts['label']:,} labels{'':20}", file=screen)
-
-
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return rate

@@ -99,6 +99,8 @@ class Explained:
     partition: int
     offset: int
     outcome: Outcome
+    applied: int = 0
+    """Up to which offset the journal has applied events."""
     begun: str = ""
     folded: int = 0
     """Records, to get there."""
@@ -234,7 +236,8 @@ class Explain:
         """
         travel, source = self._travel, self._travel.inputs[0]
         told = Explained(self._task, source.topic, source.partition, offset, "waiting")
-        if offset >= travel.end().positions[0]:
+        told.applied = travel.end().positions[0]
+        if offset >= told.applied:
             return told
         travel.begin(lambda head: head.positions[0] <= offset)
         told.begun = travel.begun

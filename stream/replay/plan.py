@@ -91,7 +91,7 @@ def moment(given: Moment, what: str) -> tuple[int | None, int | None]:
     """(time in milliseconds, offset), one of them. Raises ConfigError."""
     if given is None:
         return None, None
-    if isinstance(given, int) or (isinstance(given, str) and given.isdigit()):
+    if isinstance(given, int) or (isinstance(given, str) and given.isascii() and given.isdigit()):
         return None, int(given)
     try:
         time = dt.datetime.fromisoformat(given if isinstance(given, str) else given.isoformat())

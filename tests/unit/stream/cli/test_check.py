@@ -63,3 +63,34 @@ def test_a_wait_of_nothing_costs_nothing(rate: float | None) -> None:
     """Labels that are late are refused at once; there is nothing to count."""
     labels = {"topic": "labels", "id": "id", "value": "y", "time": "time", "wait": "0s"}
     assert not [note for note in _notes(config(labels=labels), rate, offline=True) if "waiting event" in note]
+
+
+@pytest.mark.parametrize("rate", ["-5", "0", "nan", "inf"])
+def test_a_rate_is_a_number_above_0(tmp_path: Path, capsys: pytest.CaptureFixture[str], rate: str) -> None:
+    """Nothing is told of a rate that cannot be."""
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(tmp_path / "cards.yaml"), "--rate", rate])
+    assert left.value.code == 2
+    assert f"expected a number above 0, got {rate}" in capsys.readouterr().err
+
+
+def test_a_factory_that_prints_does_not_spoil_what_programs_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it prints goes to stderr, here and in the processes with other hash seeds."""
+    (tmp_path / "talkative.py").write_text(
+        "from river.linear_model import LogisticRegression\nprint('hello')\n"
+        "def build():\n    print('again')\n    return LogisticRegression()\n"
+    )
+    (tmp_path / "events.jsonl").write_text('{"id": 1, "time": 1700000000000, "a": 1.0, "y": true}\n')
+    path = tmp_path / "cards.yaml"
+    path.write_text(
+        "name: cards\nevents: {file: events.jsonl, id: id, time: time, features: [a]}\nlabels: {field: y}\n"
+        "learners: {own: {factory: 'talkative:build'}}\ncheckpoints: {store: ./store}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    main(["check", str(path), "--offline", "--json"])
+    said = capsys.readouterr()
+    assert json.loads(said.out)["problems"] == {"configuration": [], "learners": []}
+    assert "hello" in said.err

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from stream.cli.output import age, confirmed, size, table
+from stream.cli.output import age, confirmed, print_json, size, table
 
 
 def test_a_table_aligns() -> None:
@@ -53,3 +55,11 @@ def test_the_end_of_the_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", ends)
     assert not confirmed("Send?", yes=False)
+
+
+def test_programs_are_told_no_number_that_json_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever it stands, it is null."""
+    print_json({"a": float("nan"), "b": [1.5, {"c": float("-inf")}], "d": (float("inf"), "inf", 2, True)})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "a": None, "b": [1.5, {"c": None}], "d": [None, "inf", 2, True],
+    }  # fmt: skip
