@@ -106,9 +106,9 @@ def fold(
             tiles.put(c, slot, when, target[at], widths, firsts, 1.0)
         else:
             if corrects:
-                ring.take_back(c, slot, own, previous[at], spans, summed)
+                ring.take_back(c, slot, times_ms[row], previous[at], spans, summed)
             if when > now - horizon:
-                ring.insert(c, slot, when, target[at], own, spans, summed)
+                ring.insert(c, slot, when, target[at], times_ms[row], spans, summed)
     return op.size
 
 
@@ -157,7 +157,7 @@ def restore_entries(
         for entry in range(c.slots[slot, SIZE]):
             at = c.slots[slot, START] + entry
             c.time_ms[at], c.value[at] = times[begins[place] + entry], values[begins[place] + entry]
-            if own.size:
+            if c.own_ms.size:
                 c.own_ms[at] = own[begins[place] + entry]
 
 

@@ -55,7 +55,7 @@ class Columns(NamedTuple):
     time_ms: NDArray[np.int64]
     value: NDArray[np.float64]
     own_ms: NDArray[np.int64]
-    """Of an entry that counts when its label came, the event's own time."""
+    """Of a label, its event's own time, also where that is ahead of stream time: by it a correction finds the entry."""
     free: NDArray[np.int64]
     """By power of two, the first free ring of that many cells; each names the next in ``time_ms``."""
     made: NDArray[np.int64]

@@ -170,12 +170,11 @@ def insert(
 
 @uncounted
 def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[np.int64], summed: bool) -> None:
-    """Remove the newest entry of an event's own time and value, if it is still there."""
+    """Remove the newest label of an event's own time and value, if it is still there."""
     entry = c.slots[slot, SIZE] - 1
     while entry >= 0:
         at = cell(c, slot, entry)
-        stands = c.own_ms[at] if c.own_ms.size else c.time_ms[at]
-        if stands == own_ms and c.value[at] == value:
+        if c.own_ms[at] == own_ms and c.value[at] == value:
             break
         entry -= 1
     if entry < 0:
@@ -183,9 +182,7 @@ def take_back(c: Columns, slot: int, own_ms: int, value: float, spans: NDArray[n
     c.slots[slot, SIZE] -= 1
     for later in range(entry, c.slots[slot, SIZE]):
         at, above = cell(c, slot, later), cell(c, slot, later + 1)
-        c.time_ms[at], c.value[at] = c.time_ms[above], c.value[above]
-        if c.own_ms.size:
-            c.own_ms[at] = c.own_ms[above]
+        c.time_ms[at], c.value[at], c.own_ms[at] = c.time_ms[above], c.value[above], c.own_ms[above]
     if entry < c.slots[slot, HIGH]:
         c.slots[slot, HIGH] -= 1
         for span in range(spans.size):

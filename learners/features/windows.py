@@ -135,7 +135,7 @@ class Windows:
             sums=np.zeros((rings, spans, ring.SUMS if settings.summed else 0)),
             tiles=np.zeros((tiled_slots, int(self._firsts[-1]), 5)), newest=np.full((tiled_slots, 2), np.nan),
             dropped=small(_SLOTS), is_dropped=np.zeros(_SLOTS, np.bool_), time_ms=integers(cells), value=np.zeros(cells),
-            own_ms=integers(cells if settings.kind == ARRIVALS else 0), free=integers(40, NOBODY), made=integers(generations),
+            own_ms=integers(cells if settings.kind != FIELDS else 0), free=integers(40, NOBODY), made=integers(generations),
             live=integers(generations), last_ms=integers(generations), first=small(generations), last=small(generations),
             room=integers(generations), places=integers(6),
         )  # fmt: skip
@@ -347,7 +347,8 @@ class Windows:
             if len(getattr(c, name)):
                 getattr(c, name)[slots] = told[name][kept]
         if "time_ms" in told:
-            kernel.restore_entries(c, slots, begins[kept], told["time_ms"], told["value"], told["own_ms"])
+            own_ms = told["own_ms"] if len(told["own_ms"]) else told["time_ms"]  # labels with a lag had none once
+            kernel.restore_entries(c, slots, begins[kept], told["time_ms"], told["value"], own_ms)
         kernel.restore_order(c, at, slots, told["positions"][kept])
 
 

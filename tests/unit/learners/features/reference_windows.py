@@ -62,8 +62,14 @@ class Cut:
 
 
 @st.composite
-def histories(draw, *, late_ms: int = 0, events: int = 60, keys: int = 3, wild: bool = False) -> History:
-    """Events no later than ``late_ms``, labels of some of them, some corrected. ``wild``: late without bound, and far ahead."""
+def histories(
+    draw, *, late_ms: int = 0, ahead_ms: int = 0, events: int = 60, keys: int = 3, wild: bool = False
+) -> History:
+    """Events no later than ``late_ms``; labels of some of them, some corrected.
+
+    ``ahead_ms``: some are ahead of stream time by up to so much, and labels are those of the newest events.
+    ``wild``: late without bound, and far ahead.
+    """
     history, now = History(), 0
     labels: dict[int, float] = {}
     steps = draw(
@@ -79,6 +85,8 @@ def histories(draw, *, late_ms: int = 0, events: int = 60, keys: int = 3, wild: 
         if which < 6 or not history.times_ms:
             now += ahead
             own = now - late
+            if ahead_ms and which >= 4:
+                own = now + (value + 3) * ahead_ms // 53
             if wild and which == 5:
                 own, now = (now - 5000, now) if positive else (now + 10**6, now)
             history.times_ms.append(own)
@@ -87,6 +95,8 @@ def histories(draw, *, late_ms: int = 0, events: int = 60, keys: int = 3, wild: 
             history.ops.append(Op(EVENT, len(history.times_ms) - 1, now))
         else:
             event = value % len(history.times_ms)
+            if ahead_ms:
+                event = len(history.times_ms) - 1 - value % min(len(history.times_ms), 3)
             if event in labels and labels[event] == float(positive):
                 continue
             history.ops.append(Op(LABEL, event, now, float(positive), labels.get(event, math.nan)))
@@ -114,20 +124,21 @@ def expected(
     rows = []
     for op in history.ops:
         own, key, value = history.times_ms[op.event], history.keys[op.event], history.values[op.event]
+        place = min(own, op.now_ms)
         if op.kind == LABEL:
             if key is None or of == "value":
                 continue
-            came = op.now_ms if lag_ms is None else own
+            came = op.now_ms if lag_ms is None else place
             if not math.isnan(op.previous):
                 former = [one for one in entries if one[1:] == (op.previous, key, own)]
                 entries.remove(former[-1])
             entries.append((came, op.target, key, own))
             continue
-        entry = (own, value, key, own)
+        entry = (place, value, key, own)
         adds = of == "value" and value is not None
         if adds and present:
             entries.append(entry)
-        end = own - (lag_ms or 0)
+        end = place - (lag_ms or 0)
         row: list[float] = []
         for span in over_ms:
             seen = [one for one in entries if one[2] == key and end - span < one[0] <= end]

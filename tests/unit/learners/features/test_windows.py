@@ -33,9 +33,9 @@ KINDS = {
 
 
 @settings(max_examples=60)
-@given(histories(late_ms=500), st.booleans())
+@given(histories(late_ms=500, ahead_ms=1500), st.booleans())
 def test_exact_windows_of_a_field(history, present):
-    """Equal brute force over all entries, events that come late included, with and without the event itself."""
+    """Equal brute force over all entries, with and without the event itself; some come late, some ahead of stream time."""
     got = run(windows(late_ms=500, present=present), history)
     np.testing.assert_allclose(
         got, expected(history, compute=COMPUTES, over_ms=OVER.values(), present=present), 1e-12, 1e-12
@@ -43,12 +43,60 @@ def test_exact_windows_of_a_field(history, present):
 
 
 @settings(max_examples=60)
-@given(histories(late_ms=500), st.sampled_from([None, 0, 700]))
+@given(histories(late_ms=500, ahead_ms=1500), st.sampled_from([None, 0, 700]))
 def test_exact_windows_of_labels(history, lag_ms):
-    """Equal brute force: counted when they came, or at their events' times with a lag; a correction takes the place."""
+    """Equal brute force: counted when they came, or at their events' times with a lag; a correction takes the place.
+
+    Also of events that are ahead of stream time, whether or not it has come up to them when the label is corrected.
+    """
     got = run(windows(None, LABELS, lag_ms=lag_ms, late_ms=500), history)
     want = expected(history, compute=LABELS, over_ms=OVER.values(), of="label", lag_ms=lag_ms)
     np.testing.assert_allclose(got, want, 1e-12, 1e-12)
+
+
+@settings(max_examples=100)
+@given(histories(late_ms=500, ahead_ms=1500), st.sampled_from([None, 0, 700]))
+def test_a_correction_is_as_if_the_wrong_label_had_never_come(history, lag_ms):
+    """What events see after it, to the bit: of events in time, late, and ahead of stream time then, since or still."""
+    times = history.times_ms
+    for place in range(len(times)):  # of two events of one time and value, either may be taken back
+        while times[place] in times[:place]:
+            times[place] += 1
+    final = {op.event: op for op in history.ops if op.kind == LABEL}
+    right = [
+        op._replace(previous=math.nan) for op in history.ops if op.kind == EVENT or op is final[op.event]
+    ]  # fmt: skip
+    end, seen = max([0, *(op.now_ms for op in history.ops)]), []
+    for ops in (history.ops, right):
+        asked = History([*times], [*history.keys], [*history.values], [*ops])
+        for time in (end, end + 250, end + 900, end + 1900):
+            for key in ("k1", "k2", "k3"):
+                asked.ops.append(Op(EVENT, len(asked.keys), time))
+                asked.times_ms.append(time)
+                asked.keys.append(key)
+                asked.values.append(None)
+        seen.append(run(windows(None, LABELS, lag_ms=lag_ms, late_ms=500), asked)[-12:])
+    assert np.array_equal(*seen, equal_nan=True)
+
+
+@pytest.mark.parametrize("lag_ms", [None, 0])
+def test_a_correction_of_a_label_of_an_event_far_ahead(lag_ms):
+    """One label counts, whenever stream time is as far."""
+    for now_ms in (30, 500, 900):
+        history = History([500, 900], ["k"] * 2, [1.0] * 2)
+        history.ops = [Op(EVENT, 0, 10), Op(LABEL, 0, 20, 1.0), Op(LABEL, 0, now_ms, 0.0, 1.0), Op(EVENT, 1, 900)]
+        got = run(Windows(["key"], None, ["count", "sum"], {"1s": 1000}, lag_ms=lag_ms), history, [1, 2, 3])
+        assert got[-1].tolist() == [1.0, 0.0]
+
+
+def test_labels_with_a_lag_are_corrected_after_a_checkpoint_that_has_their_events_times_only():
+    """So they were stored once: the entries' times are their events'."""
+    history = History([10, 90], ["k"] * 2, [1.0] * 2, [Op(EVENT, 0, 10), Op(LABEL, 0, 20, 1.0)])
+    former, stage = (Windows(["key"], None, ["count", "sum"], {"1s": 1000}, lag_ms=0) for _ in range(2))
+    run(former, history)
+    stage.load({name: told | {"own_ms": np.empty(0, np.int64)} for name, told in former.dump(-1)})
+    history.ops = [Op(LABEL, 0, 30, 0.0, 1.0), Op(EVENT, 1, 90)]
+    assert run(stage, history).tolist() == [[1.0, 0.0]]
 
 
 @settings(max_examples=40)
