@@ -6,7 +6,7 @@ from learners.transformers.pairs import Pairs
 class Difference(Pairs):
     """``of`` less each of ``to``. Learns nothing.
 
-    The difference is missing where an operand is missing or the result is not finite.
+    The difference is missing where an operand is missing or the result is beyond 1e100.
 
     Parameters
     ----------

@@ -6,11 +6,15 @@ from math import isfinite
 
 from river import base
 
+from learners.features.stages import LARGEST
 from learners.transformers.columns import Features, listed, number
 
 
 class Pairs(base.Transformer):
-    """``of`` with each of ``to``. Learns nothing; a column is missing where an operand is, or what is made of them."""
+    """``of`` with each of ``to``. Learns nothing; a column is missing where an operand is, or what is made of them.
+
+    What is beyond ``learners.features.stages.LARGEST`` is missing, as it is for the stages of ``features:``.
+    """
 
     word: str
     """Between the operands in a column's name."""
@@ -65,8 +69,8 @@ def _paired(
 
 
 def _put(row: Features, name: str, value: float | None, default: float | None) -> None:
-    """A column's value into a new row: the default in place of one that is missing or not finite, else no column."""
-    if value is not None and isfinite(value):
+    """A column's value into a new row: the default in place of one that is missing or beyond LARGEST, else no column."""
+    if value is not None and abs(value) <= LARGEST:
         row[name] = value
     elif default is not None:
         row[name] = float(default)

@@ -6,7 +6,7 @@ from learners.transformers.pairs import Pairs
 class Ratio(Pairs):
     """``of`` divided by each of ``to``. Learns nothing.
 
-    The ratio is missing where an operand is missing, the denominator is 0 or the result is not finite.
+    The ratio is missing where an operand is missing, the denominator is 0 or the result is beyond 1e100.
 
     Parameters
     ----------

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from river import linear_model, preprocessing
 
+from learners.features.stages import LARGEST
 from learners.transformers import Difference, Missing, Ratio, Select
 
 
@@ -23,12 +25,15 @@ from learners.transformers import Difference, Missing, Ratio, Select
         ({"a": None, "b": 4.0}, {}),
         ({"a": 6.0, "b": math.nan}, {}),
         ({"a": 1e308, "b": 1e-308}, {}),
+        ({"a": 1.0, "b": 1e-170}, {}),
+        ({"a": -1e101, "b": 1.0}, {}),
+        ({"a": LARGEST, "b": 1.0}, {"a_per_b": LARGEST}),
         ({"a": math.inf, "b": 4.0}, {}),
         ({}, {}),
     ],
 )
-def test_a_ratio_is_there_when_it_is_a_finite_number(x, column):
-    """Missing operands, zero denominators and overflow leave no column; the operands stay as they are."""
+def test_a_ratio_is_there_when_it_is_a_number_that_learners_can_take(x, column):
+    """Missing operands, zero denominators and what is beyond LARGEST leave no column; the operands stay as they are."""
     assert repr(Ratio("a", "b").transform_one(x)) == repr({**x, **column})
 
 
@@ -42,10 +47,13 @@ def test_a_ratio_is_there_when_it_is_a_finite_number(x, column):
         ({"b": 4.0}, {}),
         ({"a": None, "b": 4.0}, {}),
         ({"a": 1e308, "b": -1e308}, {}),
+        ({"a": 1e170, "b": 1.0}, {}),
+        ({"a": 0.0, "b": 1e101}, {}),
+        ({"a": LARGEST, "b": 0.0}, {"a_minus_b": LARGEST}),
     ],
 )
-def test_a_difference_is_there_when_it_is_a_finite_number(x, column):
-    """Missing operands and overflow leave no column; the operands stay as they are."""
+def test_a_difference_is_there_when_it_is_a_number_that_learners_can_take(x, column):
+    """Missing operands and what is beyond LARGEST leave no column; the operands stay as they are."""
     assert Difference("a", "b").transform_one(x) == {**x, **column}
 
 
@@ -62,6 +70,14 @@ def test_a_default_stands_for_what_is_missing(kind):
     """With a default every row has the column, as a float."""
     (value,) = kind("a", "b", name="new", default=-1).transform_one({}).values()
     assert (value, type(value)) == (-1.0, float)
+
+
+def test_one_tiny_denominator_does_not_end_a_scaler():
+    """The square of 1e170 is no number, and neither was any score of the chain from there on."""
+    model = Ratio("a", "b") | preprocessing.StandardScaler() | linear_model.LogisticRegression()
+    for place in range(40):
+        model.learn_one({"a": 1.0 + place, "b": 1e-170 if place == 20 else 2.0}, place % 2 == 0)
+    assert math.isfinite(model.predict_proba_one({"a": 1.0, "b": 2.0})[True])
 
 
 @pytest.mark.parametrize("kind", [Ratio, Difference])
