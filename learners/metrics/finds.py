@@ -67,7 +67,8 @@ class Finds:
         self._found = self._shown = self._possible = self._count = 0
         self._last: tuple[int, int, int] = (0, 0, 0)
 
-    # Where a batch is cut changes nothing: what counts is compared by times, never by who came first within a batch.
+    # Where a batch is cut changes nothing: each event and label is judged by stream time at its place in the log. A day is over
+    # for it when that has reached the day's end, whether or not ``turn`` has been called since.
 
     def labels(
         self,
@@ -78,7 +79,7 @@ class Finds:
         assumed: Sequence[bool],
         now_ms: Sequence[int],
     ) -> None:
-        """Labels of a batch, before its events.
+        """Labels that follow one another in the log; those and ``events`` are told in its order.
 
         Parameters
         ----------
@@ -105,15 +106,24 @@ class Finds:
     def events(
         self, times_ms: Sequence[int], keys: Sequence[str], scores: Sequence[float], now_ms: Sequence[int]
     ) -> None:
-        """Events of a batch with the scores that were emitted, ``(n,)`` each; those without a finite score do not count."""
-        known_ms, open_, begins_ms = self._known_ms, None, 0
+        """Events that follow one another in the log; those without a finite score do not count.
+
+        Parameters
+        ----------
+        times_ms, keys : (n,)
+        scores : (n,)
+            That were emitted.
+        now_ms : (n,)
+            Stream time at each event.
+        """
+        known_ms, open_, begins_ms, end_ms = self._known_ms, _Day(), 0, 0
         day = None
         for time_ms, key, score, now in zip(times_ms, keys, scores, now_ms, strict=True):
             if time_ms // DAY_MS != day:
                 day = time_ms // DAY_MS
-                begins_ms = day * DAY_MS
-                open_ = self._day(day) if now < self._end_ms(day) else None
-            if open_ is None or not isfinite(score):
+                begins_ms, end_ms = day * DAY_MS, self._end_ms(day)
+                open_ = self._day(day) if now < end_ms else _Day()
+            if now >= end_ms or not isfinite(score):
                 continue
             best = open_.best
             if len(best) == self._k and score <= best[0][0]:
@@ -130,10 +140,12 @@ class Finds:
             over, begins_ms = self._days.pop(day), day * DAY_MS
             if not over.best:
                 continue
-            hit = {key for key, count in over.positives.items() if count > 0}
-            found = sum(key in hit for key in over.own)
-            new = sum(self._known_ms.get(key, begins_ms) >= begins_ms for key in hit)
-            self._last = found, len(over.best), min(new, self._k)
+            hit = {
+                key
+                for key, count in over.positives.items()
+                if count > 0 and self._known_ms.get(key, begins_ms) >= begins_ms
+            }
+            self._last = sum(key in hit for key in over.own), len(over.best), min(len(hit), self._k)
             self._found, self._shown, self._possible = (
                 old + more for old, more in zip((self._found, self._shown, self._possible), self._last, strict=True)
             )
@@ -150,6 +162,7 @@ class Finds:
             return
         self._known_ms[key] = now_ms
         if len(self._known_ms) > KNOWN_MAX:
+            self.turn(now_ms)  # days that are over are counted with what was known then
             del self._known_ms[next(iter(self._known_ms))]
 
     def _list(self, day: _Day, key: str, score: float) -> None:

@@ -1,4 +1,6 @@
-"""A batch's events and labels as card precision wants them (learners/metrics/finds.py): by key and day."""
+"""A batch's events and labels as card precision wants them (learners/metrics/finds.py): in the order of the log."""
+
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +22,20 @@ def tell(finds: Finds, arranged: Arranged, emitted: NDArray[np.float64], now_ms:
     """
     program, rows, origin = arranged.program, arranged.rows, arranged.draft.origin
     keys, times_ms = rows.column(finds.by), rows.times_ms()
-    for kind in (LABEL, EVENT):
-        ops = [op for op in np.flatnonzero(program.op == kind).tolist() if keys[program.row[op]] is not None]
-        at = program.row[ops]
-        whose = [str(keys[row]) for row in at.tolist()]
+    kinds, of = program.op.tolist(), program.row.tolist()
+    keyed = [op for op, row in enumerate(of) if keys[row] is not None]
+    whose = [str(keys[of[op]]) for op in keyed]
+    at = program.row[keyed]
+    own_ms, scores, reached_ms = times_ms[at].tolist(), emitted[at, 0].tolist(), program.time_ms[keyed].tolist()
+    target, previous = program.target[keyed].tolist(), program.previous[keyed].tolist()
+    done = 0
+    for kind, run in groupby(keyed, key=kinds.__getitem__):
+        ops = list(run)
+        here = slice(done, done + len(ops))
+        done += len(ops)
         if kind == EVENT:
-            finds.events(times_ms[at].tolist(), whose, emitted[at, 0].tolist(), program.time_ms[ops].tolist())
-            continue
-        finds.labels(
-            times_ms[at].tolist(), whose, program.target[ops].tolist(), program.previous[ops].tolist(),
-            [op in origin and origin[op] is None for op in ops], program.time_ms[ops].tolist(),
-        )  # fmt: skip
+            finds.events(own_ms[here], whose[here], scores[here], reached_ms[here])
+        elif kind == LABEL:
+            silent = [op in origin and origin[op] is None for op in ops]
+            finds.labels(own_ms[here], whose[here], target[here], previous[here], silent, reached_ms[here])
     finds.turn(now_ms)

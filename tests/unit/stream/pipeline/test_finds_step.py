@@ -47,6 +47,24 @@ def test_where_a_batch_is_cut_changes_no_byte(rules):
         assert settled(one.fold) == settled(whole.fold)
 
 
+def test_where_a_batch_is_cut_changes_nothing_for_events_ahead_of_stream_time():
+    """Cut at every record: the same figures and the same bytes, with cards that are known in between."""
+    day, own = 24 * HOUR * 1000, {**OWN, "wait": "30d"}
+    steps = [
+        event(0, 0, 1.0, card="a"), event(1, 50 * day, 1.0, card="a"), label(0, 1000),
+        event(2, 50 * day, 0.0, card="b"), event(3, 50 * day + 1000, 0.0, card="b"), label(1, 50 * day + 2000),
+        event(4, 140 * day, 0.0, card="c"), event(5, 140 * day + 1, 0.0, card="c"),
+    ]  # fmt: skip
+    whole = lab(labels=own).feed(steps)
+    assert whole.fold.state.clock.counts["time_leaps"] > 0
+    assert whole.fold.state.finds.all()["days"] == 2
+    for stop in range(1, len(steps)):
+        one = lab(labels=own).feed(steps[:stop]).feed(steps[stop:])
+        assert one.said == whole.said
+        assert one.fold.state.finds.all() == whole.fold.state.finds.all()
+        assert settled(one.fold) == settled(whole.fold)
+
+
 def test_a_loaded_state_goes_on_to_the_same_figures():
     """Open days and known keys are a part of the checkpoint."""
     steps = over_days(6)
