@@ -71,10 +71,12 @@ class Merge:
         self._jump_max_ms = jump_max_ms
         self._at_end = [False] * inputs
         self._positions = list(positions)
+        self._passed = positions
         self._hold_at = hold_at
 
     def add(self, fetched: Fetched) -> None:
         """Take in what a poll brought."""
+        self._passed = fetched.passed or self._passed
         for which, (records, at_end) in enumerate(zip(fetched.records, fetched.at_end, strict=True)):
             self._at_end[which] = at_end
             if not records:
@@ -121,6 +123,14 @@ class Merge:
         """Records that are here and not taken."""
         return sum(map(len, self._buffers))
 
+    @property
+    def positions(self) -> Positions:
+        """Up to where each input is taken; of one of which nothing waits, up to where it is read."""
+        return tuple(
+            at if len(buffer) else max(at, passed)
+            for at, buffer, passed in zip(self._positions, self._buffers, self._passed, strict=True)
+        )
+
     def hold(self) -> set[int]:
         """Inputs that are far ahead of the others: not to be read for now."""
         return {which for which in range(len(self._buffers)) if self._decided(which) >= self._hold_at}
@@ -144,7 +154,7 @@ class Merge:
             self._positions[span.input] = span.stop
         events, *labels = parts
         batch = RawBatch(events) if isinstance(events, Records) else Batch(events, tuple(labels), order)  # type: ignore[arg-type]
-        return Taken(batch, spans, tuple(self._positions))
+        return Taken(batch, spans, self.positions)
 
     def _cut(self, which: int, count: int) -> Events | Labels | Records:
         if not self._single:

@@ -74,6 +74,8 @@ class TaskSettings:
     fenced_window_s: float = 300.0
     store_patience: int = 5
     """Recoveries that wait for the checkpoint store, before one folds the whole journal instead."""
+    quiet_s: float = 30.0
+    """Without a record, before it is journaled how far the inputs are read, where that is further than their records."""
     backoff_s: float = 0.2
     backoff_max_s: float = 5.0
 
@@ -124,7 +126,7 @@ class Task:
         self._log: TaskLog | None = None
         self._in_flight: InFlight | None = None
         self._saves = Saves(checkpointer, settings.checkpoints, host, self._save_lane, readings)
-        self._told_at = host.monotonic()
+        self._told_at = self._took_at = host.monotonic()
         self._fenced_at: list[float] = []
         self._owner = "an unknown token"
         self._store_failures = 0
@@ -247,14 +249,16 @@ class Task:
 
     def _apply_for_ever(self) -> Generator[Wait, None, None]:
         while True:
-            # 1  poll and order; decode, validate, fold: before any transaction is open
-            taken = self._poll()
             if self.stopping:
                 yield from self._finish()
                 return
+            # 1  poll and order; decode, validate, fold: before any transaction is open
+            taken = self._poll()
             if taken is None:
                 if self._in_flight is not None and (self._busy or self._in_flight.future.done()):
                     yield from self._settle()  # what comes meanwhile goes into one batch
+                elif self._in_flight is None and self._host.monotonic() - self._took_at >= self._settings.quiet_s:
+                    self._pass_markers()
                 self._saves.consider(self._fold, self._mark())
                 self._tell()
                 yield None if self._busy else IDLE
@@ -268,7 +272,6 @@ class Task:
             # 2-5  journal entry, outputs, positions, commit: in the task's thread, while the next batch is folded
             yield from self._settle()
             self._commit(entry, outputs)
-            self._place = Place(entry.number + 1, entry.positions, UNKNOWN_OFFSET)
             self._saves.consider(self._fold, self._mark())
             self.readings.batch(self._fold.state, outputs)
             self._tell()
@@ -344,6 +347,17 @@ class Task:
             return offset
 
         self._in_flight = InFlight(entry, host.submit(self._commit_lane, commit))
+        self._place = Place(entry.number + 1, entry.positions, UNKNOWN_OFFSET)
+        self._took_at = host.monotonic()
+
+    def _pass_markers(self) -> None:
+        """Journal that nothing but markers of transactions stands behind the last records, if so.
+
+        Else the position is the marker's, and once Kafka has deleted that, a start could not tell it from a record.
+        """
+        positions = self._merge.positions
+        if positions != self._place.positions:
+            self._commit(Entry(self._place.number, self._token, (), (), positions, {}), {})
 
     def _settle(self) -> Generator[Wait, None, None]:
         """The answer to the commit in flight. Raises Fenced, InDoubt, OutputTooLarge, LogUnavailable."""
@@ -364,6 +378,8 @@ class Task:
         yield from self._settle()
         self._tell(now=True)
         yield from self._saves.finish(self._fold, self._mark())
+        self._pass_markers()
+        yield from self._settle()
 
     # --- small things ---------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ class Fetched(NamedTuple):
 
     records: tuple[Records, ...]
     at_end: tuple[bool, ...]
+    passed: Positions = ()
+    """Per input, up to where it is read: every record before was brought, or is none. Empty: as far as its records go."""
 
 
 class JournalItem(NamedTuple):

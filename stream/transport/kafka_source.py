@@ -90,7 +90,7 @@ class Source:
     Attributes
     ----------
     next
-        Per partition, the offset after the last record taken.
+        Per partition, up to where it is read: every record before was taken, or is none (a marker, an aborted one).
     at_end
         Per partition, whether it was read to its end when the cluster was last heard.
     high
@@ -161,7 +161,7 @@ class Source:
             taken = {partition: _records(own) for partition, own in split.items()}
         for partition, records in taken.items():
             after = records.offsets[-1] + 1
-            self.next[partition] = after
+            self.next[partition] = max(self.next[partition], after)  # a sign may have told of more
             self.high[partition] = max(self._high(partition), after)
             # At the mark: known sooner than by the sign, which takes another, empty fetch.
             self.at_end[partition] = partition in ended or after >= self.high[partition]
@@ -177,7 +177,8 @@ class Source:
             elif error.code() == END:
                 ended.add(partition)
                 self.at_end[partition] = True
-                self.high[partition] = max(self.high[partition], message.offset() or 0)
+                self.next[partition] = max(self.next[partition], message.offset() or 0)
+                self.high[partition] = max(self.high[partition], self.next[partition])
             elif error.code() in OUT_OF_RANGE:
                 self._failure = self._gone(partition)
             else:

@@ -164,7 +164,7 @@ class KafkaTaskLog:
                 break
             wait_s = deadline.left(timeout_s if len(asked) == 1 else _TURN_S)
         brought_all = tuple(records.get(place) or Records() for place in range(len(self.inputs)))
-        return Fetched(brought_all, self._ends())
+        return Fetched(brought_all, self._ends(), self._passed())
 
     def _ends(self) -> tuple[bool, ...]:
         ends = [False] * len(self.inputs)
@@ -172,6 +172,13 @@ class KafkaTaskLog:
             for place in places:
                 ends[place] = source.at_end[self.inputs[place].partition]
         return tuple(ends)
+
+    def _passed(self) -> Positions:
+        passed = [0] * len(self.inputs)
+        for source, places in zip(self._sources, self._of_source, strict=True):
+            for place in places:
+                passed[place] = source.next[self.inputs[place].partition]
+        return tuple(passed)
 
     def lag(self) -> Mapping[str, int]:
         behind: dict[str, int] = {}

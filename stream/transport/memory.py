@@ -319,7 +319,8 @@ class MemoryTaskLog:
         fetched = tuple(
             Records() if place in self._held else self._take(place, limit) for place in range(len(self.inputs))
         )
-        return Fetched(fetched, tuple(self._left(place) == 0 for place in range(len(self.inputs))))
+        at_end = tuple(self._left(place) == 0 for place in range(len(self.inputs)))
+        return Fetched(fetched, at_end, tuple(map(self._next, range(len(self.inputs)))))
 
     def _take(self, place: int, limit: int) -> Records:
         partition = self._partitions[place]

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from stream.errors import Fenced, LogError, LogMisfit, OutputTooLarge, RecordsGone
@@ -249,6 +249,35 @@ def test_the_end_is_known_behind_transaction_markers(kafka_log_factory: Factory)
     writer.commit(b"y", scores(3, 2), (0, 0))
     values = poll_until(task, lambda taken: len(taken[0]) == 2)[0].values
     assert [int(value or b"") for value in values] == [3, 4]
+
+
+def test_markers_are_passed_and_may_be_deleted(kafka_log_factory: Factory) -> None:
+    """Behind records, and behind an aborted transaction: what was read to the end is needed no more, its end stands."""
+    place = kafka_log_factory()
+    producer = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": place.name, "log_level": 0})
+    producer.init_transactions(10)
+    for end in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        for number in range(3):
+            producer.produce(place.topics.events, b"%d" % number, partition=0)
+        assert producer.flush(10) == 0
+        end(10)
+    task = place.log().open(0)
+    task.seek((0, 0))
+    deadline = time.monotonic() + 10
+    taken = 0
+    while (fetched := task.poll(10, 0.1)).passed != (8, 0):
+        taken += len(fetched.records[0])
+        assert fetched.passed[0] >= taken
+        assert time.monotonic() < deadline
+    assert taken + len(fetched.records[0]) == 3
+    gone = TopicPartition(place.topics.events, 0, 8)
+    place.admin.delete_records([gone])[gone].result(10)
+    with pytest.raises(RecordsGone):
+        task.seek((3, 0))
+    task.seek(fetched.passed)
+    place.append(place.topics.events, [b"new"])
+    assert poll_until(task, lambda taken: bool(taken[0]))[0].offsets == [8]
 
 
 class PredictionsAsEvents(KafkaLog):

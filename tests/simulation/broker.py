@@ -44,6 +44,11 @@ class Stored:
     share: Share | None = None
     control: bool = False
 
+    @property
+    def void(self) -> bool:
+        """Nothing to readers of what is committed, for ever."""
+        return self.control or (self.share is not None and self.share.outcome == "aborted")
+
 
 class Partition:
     """Offsets are dense here: records and markers. A gap is a marker of nobody."""

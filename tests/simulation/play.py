@@ -239,11 +239,15 @@ class Play:
         self.happened["restarted"] += 1
 
     def do_trim(self, which: int) -> None:
-        """Retention takes of an input what lies before all checkpoints; nothing ever befalls the store in such a history."""
+        """Retention takes of an input what lies before all checkpoints, and the markers behind it that are journaled as passed.
+
+        Nothing ever befalls the store in such a history.
+        """
         keys = list(self.left)
         topic, partition = keys[which % len(keys)]
         shared = self.settings.labels is not None and self.settings.labels.partitioning == "broadcast"
         oldest: list[int] = []
+        passed: list[int] = []
         for task in self.tasks if topic == "labels" and shared else (partition,):
             heads = [
                 open_head(blob, Signer(KEY), f"{NAME}/{task}")
@@ -251,8 +255,14 @@ class Play:
             ]
             place = 0 if topic == "events" else 1 + partition * shared
             oldest.append(min((head.positions[place] for head in heads), default=0))
+            journal = self.broker.committed("journal", task)
+            passed.append(decode_journal(journal[-1].value or b"").positions[place] if journal else 0)
         one = self.broker.partition((topic, partition))
-        if (until := min(oldest)) > one.begin:
+        until = min(oldest)
+        while self.history.delivery == "exactly_once" and until < min(passed) and one.slots[until].void:
+            until += 1
+            self.happened["marker trimmed"] += 1
+        if until > one.begin:
             one.begin = until
             self.happened["trimmed"] += 1
 
@@ -369,7 +379,7 @@ class Play:
 
     def _last(self, topic: str, partition: int) -> int:
         slots: list[Any] = self.broker.partition((topic, partition)).slots
-        there = (one for one in slots if not one.control and (one.share is None or one.share.outcome == "committed"))
+        there = (one for one in slots if not one.void and (one.share is None or one.share.outcome == "committed"))
         return max((slot.offset + 1 for slot in there), default=0)
 
     # --- what must hold at every moment

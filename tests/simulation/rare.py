@@ -54,6 +54,9 @@ def _trimmed(draw: random.Random, history: "History") -> None:
     history.checkpoint_records = draw.choice([1, 5, 10])
     history.actions = [one for one in history.actions if one[0] not in {"store", "restart"}]
     history.faults = {at: fault for at, fault in history.faults.items() if not at[0].startswith("store")}
+    for _ in range(draw.choice([0, 8])):
+        _put(draw, history, ("gap", draw.randrange(4)))
+        _put(draw, history, ("time", 12.0))
     for _ in range(10):
         _put(draw, history, ("trim", draw.randrange(4)))
     for what in draw.sample(["away", "back", "away", "back"], draw.choice([0, 2, 4])):
