@@ -50,7 +50,7 @@ quality: ## measure how good the answers are, beside baselines: make quality STR
 sim: $(VENV)/installed-dev ## simulate histories full of faults, a seed each: make sim SEEDS=0:10000
 	$(BIN)/python -m tests.simulation $(or $(SEEDS),0:1000) --shrink
 
-sim-mutants: $(VENV)/installed-dev ## plant bugs in copies of the tree, one at a time: the simulations must find each (an hour)
+sim-mutants: $(VENV)/installed-dev ## plant bugs in copies of the tree, one at a time: the simulations must find each (a quarter of an hour)
 	$(BIN)/python -m tests.simulation.mutants $(MUTANTS)
 
 campaign: $(VENV)/installed-dev ## kill real workers, brokers and networks until so many are on record (KILLS=300, also BROKER= REDIS= DOUBLE= NETWORK= FREEZE= MINUTES=)

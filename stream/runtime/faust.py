@@ -279,8 +279,7 @@ class FaustTaskLog(KafkaTaskLog):
                 Records() if place in self._held else inflow.take(limit) for place, inflow in enumerate(self._inflows)
             )
             if any(map(len, records)) or deadline.passed:
-                passed = tuple(inflow.next for inflow in self._inflows)
-                return Fetched(records, tuple(inflow.at_end for inflow in self._inflows), passed)
+                return Fetched(records, tuple(inflow.at_end for inflow in self._inflows))
             self._intake.wait(seen, deadline.left())
 
     def lag(self) -> Mapping[str, int]:
