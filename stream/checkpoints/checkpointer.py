@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -235,6 +236,12 @@ class Checkpointer:
             self._damaged |= restored.damaged
             failures = [restored.failure] if restored.failure else []
         self._report(failures, "no other checkpoint is left")
+
+    def heads(self) -> Iterator[Head]:
+        """Of the stored checkpoints whose heads verify, newest first: only to look at. Raises StoreUnavailable."""
+        for blob in self._store.heads(self._task):
+            with suppress(Unverified):
+                yield open_head(blob, self._signer, self._task)
 
     def adopt(self, restored: Restored) -> None:
         """Go on from a checkpoint that was loaded: the next save holds only what changed since."""

@@ -102,8 +102,10 @@ class Travel:
             Topics are not those that the journal tells of.
         """
         claim = newest_claim(self._log)
-        check_lineage(claim, self._now, accept=True)
-        if claim is not None and claim.lineage != self._now:
+        if claim is None:
+            return
+        check_lineage(claim.lineage, self._now, accept=True)
+        if claim.lineage != self._now:
             changes = "; ".join(differences(claim.lineage, self._now))
             self._say(f"folded with what the journal says, not with what would be used now: {changes}")
 

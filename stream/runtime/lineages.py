@@ -4,14 +4,13 @@ from collections.abc import Generator
 from typing import TypeGuard
 
 from stream.errors import RESHARD, RESTART, LineageChanged
-from stream.records import Claim
 
 
-def check_lineage(claim: Claim | None, lineage: dict[str, object], *, accept: bool) -> None:
-    """Raise LineageChanged, with the difference, when the journal was made by another lineage."""
-    if claim is None or claim.lineage == lineage:
+def check_lineage(stands: dict[str, object] | None, lineage: dict[str, object], *, accept: bool) -> None:
+    """Raise LineageChanged, with the difference, when the journal was made by another lineage (``stands``)."""
+    if stands is None or stands == lineage:
         return
-    changes = list(differences(claim.lineage, lineage))
+    changes = list(differences(stands, lineage))
     lost = [line for line in changes if line.startswith("log.")]
     if lost:
         other = "a topic was recreated, renamed or has other partitions, or a file was changed"

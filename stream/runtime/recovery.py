@@ -13,11 +13,11 @@ from stream.errors import RESTART, CheckpointError, JournalBroken, RecordsGone, 
 from stream.pipeline.fold import Build, Fold
 from stream.records import Claim, Outputs, decode_journal
 from stream.runtime.readings import TaskReadings
-from stream.runtime.refold import Place, Refold
+from stream.runtime.refold import Place, Refold, first_claim
 from stream.runtime.warm import Warm
 from stream.transport.base import JournalItem, TaskLog
 
-__all__ = ["Place", "Recovery", "newest_claim", "token_of"]
+__all__ = ["Place", "Recovery", "newest_claim", "standing_lineage", "token_of"]
 
 
 def token_of(item: JournalItem) -> int:
@@ -29,8 +29,10 @@ def token_of(item: JournalItem) -> int:
 def newest_claim(log: TaskLog) -> Claim | None:
     """The claim that the journal's last entry was written under, None when it is no longer there."""
     item = log.last()
-    if item is None:
-        return None
+    return None if item is None else _claim_of(log, item)
+
+
+def _claim_of(log: TaskLog, item: JournalItem) -> Claim | None:
     record = decode_journal(item.value)
     if isinstance(record, Claim):
         return record
@@ -40,6 +42,36 @@ def newest_claim(log: TaskLog) -> Claim | None:
         return None
     claim = decode_journal(first.value) if first is not None and first.offset == record.token else None
     return claim if isinstance(claim, Claim) else None
+
+
+def standing_lineage(log: TaskLog, checkpointer: Checkpointer, log_identity: object) -> dict[str, object] | None:
+    """Of the journal's end, None when nothing is in it yet.
+
+    The newest claim tells. Where retention deleted that, the checkpoints do that a recovery can begin with: they were saved
+    under it, or it would still be needed.
+
+    Parameters
+    ----------
+    log_identity : object
+        The part of the lineage that names inputs and journal: a store may also hold checkpoints of a journal that is gone.
+
+    Raises
+    ------
+    RecordsGone
+        There is no such checkpoint, and the journal's beginning was deleted.
+    StoreUnavailable
+    """
+    last = log.last()
+    if last is None:
+        return None
+    claim = _claim_of(log, last)
+    if claim is None:
+        heads = [head for head in checkpointer.heads() if head.token >= token_of(last)]
+        if heads:  # when all are of other inputs, the newest: what differs is to be shown
+            return next((head for head in heads if head.lineage.get("log") == log_identity), heads[0]).lineage
+        record = first_claim(log)
+        claim = record if isinstance(record, Claim) else None
+    return None if claim is None else claim.lineage
 
 
 class Recovery:

@@ -30,7 +30,7 @@ from stream.runtime.host import Host
 from stream.runtime.lineages import check_lineage
 from stream.runtime.merge import Merge, Taken
 from stream.runtime.readings import TaskReadings
-from stream.runtime.recovery import Recovery, newest_claim, token_of
+from stream.runtime.recovery import Recovery, newest_claim, standing_lineage, token_of
 from stream.runtime.refold import Place, first_claim
 from stream.runtime.saves import Cadence, Mark, Saves
 from stream.runtime.warm import Warm, check_nothing_left, check_origin
@@ -180,12 +180,14 @@ class Task:
         if self._log is not None:
             self._log.close()
         self._log = log = yield from self._call(self._open_log)
-        check_lineage((yield from self._call(lambda: newest_claim(log))), self._lineage, accept=self._accepting)
+        stands = yield from self._call(lambda: standing_lineage(log, self._checkpointer, self._lineage.get("log")))
+        check_lineage(stands, self._lineage, accept=self._accepting)
         yield from self._call(log.fence)
         last = log.last()
         place = Place.at(last, log.start())
         claim = newest_claim(log)
-        check_lineage(claim, self._lineage, accept=self._accepting)  # again: now it cannot change
+        if claim is not None:
+            check_lineage(claim.lineage, self._lineage, accept=self._accepting)  # again: now it cannot change
         if last is not None and claim is not None and claim.worker != self._settings.worker:
             self._owner = f"token {token_of(last)} ({claim.worker})"
         claim = Claim(place.number, self._settings.worker, place.positions, self._lineage, self._accepting)

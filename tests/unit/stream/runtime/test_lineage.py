@@ -3,8 +3,9 @@
 import pytest
 
 from stream.checkpoints.memory import MemoryStore
-from stream.errors import LineageChanged
-from stream.transport.memory import MemoryBroker
+from stream.errors import LineageChanged, RecordsGone, StoreUnavailable
+from stream.transport.base import JournalItem
+from stream.transport.memory import MemoryBroker, MemoryTaskLog
 from tests.harness import Service, config, dumps
 from tests.simulation.lab import HOUR, canonical, dumped, recovered, settled
 
@@ -85,6 +86,105 @@ def test_a_setting_that_changes_no_answer_needs_no_consent():
     story.run()
     story.run(batch={"records": 3})
     assert len(story.service.output()) == 2 * N
+
+
+def trim(monkeypatch, begin):
+    """Retention: journal records before offset ``begin`` are gone."""
+
+    def entries(self, start):
+        if 0 <= start < begin:
+            raise RecordsGone(f"needs {start}, holds from {begin}", "")
+        first = max(start, begin)
+        return iter([JournalItem(first + place, value) for place, value in enumerate(self._store.journal[first:])])
+
+    monkeypatch.setattr(MemoryTaskLog, "entries", entries)
+
+
+@pytest.fixture
+def trimmed(monkeypatch):
+    """A story whose journal has lost the claim of its last entry, and has a checkpoint after it."""
+    story = Story(checkpoint_records=1)
+    story.run()
+    trim(monkeypatch, 3)
+    return story
+
+
+def test_without_the_claim_the_checkpoint_tells_what_changed(trimmed):
+    """The start stops before it claims; the old settings still go on, and so does the change once it is accepted."""
+    changed = {"learners": {"logistic": LOGISTIC, "bayes": BAYES}}
+    journal = trimmed.broker.task("test").journal
+    before = len(journal)
+    with pytest.raises(LineageChanged, match=r"learners: with|learners\.bayes"):
+        trimmed.run(more=0, **changed)
+    with pytest.raises(LineageChanged, match=r"learners: with|learners\.bayes"):
+        trimmed.run(more=0, **changed)
+    assert len(journal) == before
+    trimmed.run()
+    alone = Story(checkpoint_records=1)
+    alone.run()
+    alone.run()
+    assert trimmed.service.raw() == alone.service.raw()
+    alone.run()
+    trimmed.run(accept=True, **changed)
+    assert [p["score"] for p in trimmed.service.output()] == [p["score"] for p in alone.service.output()]
+    assert any("begun anew: " in message and "learner/bayes" in message for message in trimmed.messages)
+
+
+def test_without_the_claim_a_change_may_be_accepted_at_once(trimmed):
+    """What is unchanged keeps its state."""
+    alone = Story(checkpoint_records=1)
+    alone.run()
+    alone.run()
+    trimmed.run(accept=True, learners={"logistic": LOGISTIC, "bayes": BAYES})
+    assert [p["score"] for p in trimmed.service.output()] == [p["score"] for p in alone.service.output()]
+
+
+def test_without_the_claim_other_inputs_are_refused_and_no_checkpoint_is_removed(trimmed):
+    """A topic that was made again is no journal that is gone."""
+    trimmed.broker.create("events")
+    with pytest.raises(LineageChanged, match=r"log\.topics\.events: 'memory-0' -> 'memory-2'"):
+        trimmed.run(more=0, accept=True)
+    assert len(list(trimmed.store.heads("test/0"))) == 3
+
+
+def test_without_claim_and_checkpoint_nothing_is_claimed(trimmed):
+    """Both ways back are gone."""
+    before = len(trimmed.broker.task("test").journal)
+    trimmed.store.clear("test/0")
+    with pytest.raises(RecordsGone, match="no usable checkpoint, and the journal starts at entry 2"):
+        trimmed.run(more=0)
+    assert len(trimmed.broker.task("test").journal) == before
+
+
+def test_a_checkpoint_of_an_earlier_claim_does_not_tell_what_stands(monkeypatch):
+    """What followed it is deleted, so no recovery can begin with it either."""
+    story = Story(checkpoint_records=1)
+    story.run()
+    earlier, story.store = story.store, MemoryStore()
+    story.run(accept=True, learners={"logistic": LOGISTIC, "bayes": BAYES})
+    story.store, journal = earlier, story.broker.task("test").journal
+    before = len(journal)
+    trim(monkeypatch, before - 1)
+    with pytest.raises(RecordsGone, match="no usable checkpoint"):
+        story.run(more=0)
+    assert len(journal) == before
+
+
+def test_without_the_claim_a_store_that_is_away_is_waited_for(trimmed, monkeypatch):
+    """Nothing is claimed meanwhile, however long it takes."""
+    answers, claims = trimmed.store.heads, len(trimmed.broker.task("test").journal)
+    asked = []
+
+    def heads(task):
+        asked.append(len(trimmed.broker.task("test").journal))
+        if len(asked) < 40:
+            raise StoreUnavailable("no answer")
+        return answers(task)
+
+    monkeypatch.setattr(trimmed.store, "heads", heads)
+    trimmed.run()
+    assert asked[:40] == [claims] * 40
+    assert len(trimmed.service.output()) == 2 * N
 
 
 def model_of(service, name="logistic"):
