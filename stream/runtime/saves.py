@@ -19,6 +19,8 @@ from stream.runtime.refold import Place
 
 AGAIN_S = 5.0
 """After a save that failed."""
+GRACE_S = 300.0
+"""Of saves that fail, for a worker that begins with a checkpoint that is too old already: a store may only be restarting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,10 @@ class Cadence:
     records: int | None = 100_000
     seconds: float | None = None
     age_max_s: float | None = None
-    """Stop when none could be saved for so long: records that recovery needs would soon be deleted."""
+    """Stop when none could be saved for so long: records that recovery needs would soon be deleted.
+
+    What passed before this worker began is not counted, as long as its checkpoint is not twice as old.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,16 @@ class Saves:
         self._failing = self._due = False
         self._again_at = self._saved_at = host.monotonic()
         self._whole_at = -inf  # unknown of what came before this start: then the checkpoint's own age counts
+        self._until = inf
 
     def recovered(self, saved_ms: int | None, *, due: bool = False) -> None:
         """The checkpoint that was taken up is as old as its head says; without one, age begins now. ``due``: save at once."""
         self._due = due
-        age_s = 0.0 if saved_ms is None else max(self._host.wall_ms() - saved_ms, 0) / 1000
-        self._saved_at = self._readings.checkpoint_at = self._host.monotonic() - age_s
+        now, age_s = self._host.monotonic(), 0.0
+        if saved_ms is not None:
+            age_s = max(self._host.wall_ms() - saved_ms, 0) / 1000
+        self._saved_at = self._readings.checkpoint_at = now - age_s
+        self._allow(now, age_s)
 
     def consider(self, fold: Fold, mark: Mark) -> None:
         """Save the state as it is, if that is due. Raises CheckpointError when there was no checkpoint for too long."""
@@ -81,12 +90,12 @@ class Saves:
         self._collect()
         if self._new(fold) <= 0:
             self._whole_at = now  # what is needed beside the checkpoint has not come yet
+            self._allow(now)
         if self._running is None and now >= self._again_at and self._is_due(fold, now):
             self._save(fold, mark)
-        age_max_s, age_s = self._cadence.age_max_s, self._age_s(now)
-        if age_max_s is not None and age_s > age_max_s and self._failing and self._is_unsaved(fold):
+        if now > self._until and self._failing and self._is_unsaved(fold):
             raise CheckpointError(
-                f"task {self._readings.task}: no checkpoint could be saved for {age_s:.0f} s",
+                f"task {self._readings.task}: no checkpoint could be saved for {self._age_s(now):.0f} s",
                 "records that a recovery needs would soon be deleted: mend the checkpoint store, or raise retention.ms",
             )
 
@@ -114,6 +123,15 @@ class Saves:
             return True
         # a stream so slow that its records would be deleted before there are enough of them
         return cadence.age_max_s is not None and new > 0 and self._age_s(now) >= cadence.age_max_s / 2
+
+    def _allow(self, now: float, age_s: float = 0.0) -> None:
+        """How long saves may fail from now on, beside a checkpoint of this age.
+
+        Who was away could save nothing, so the time before now counts only where little is left of the way back: else one who
+        starts again and again would never notice.
+        """
+        if (limit_s := self._cadence.age_max_s) is not None:
+            self._until = now + min(limit_s, max(2 * limit_s - age_s, GRACE_S))
 
     def _age_s(self, now: float) -> float:
         """For how long there has been something that no checkpoint holds."""
@@ -170,6 +188,7 @@ class Saves:
             return
         self._failing = self._due = False
         self._saved_at = readings.checkpoint_at = self._host.monotonic()
+        self._allow(self._saved_at)
         readings.checkpoints += 1
         readings.checkpoint_bytes = saved.bytes_total
         readings.checkpoint_entry = place.number - 1

@@ -193,19 +193,45 @@ class Still:
     def take(self, *_):
         raise CheckpointError("full")
 
-    def saves(self, host, saved_ms):
-        one = Saves(self, Cadence(1, age_max_s=300.0), host, "save", TaskReadings(0))
+    def saves(self, host, saved_ms, age_max_s=300.0):
+        one = Saves(self, Cadence(1, age_max_s=age_max_s), host, "save", TaskReadings(0))
         one.recovered(saved_ms)
         return one
+
+
+@pytest.mark.parametrize(
+    ("away_s", "goes_on_s"), [(0, 3000), (2900, 3000), (3100, 2900), (5000, 1000), (5900, 300), (10**6, 300)]
+)
+def test_how_long_saves_may_fail_after_a_start(away_s, goes_on_s):
+    """It counts from where this worker could have saved, as long as its checkpoint is not twice as old as may be.
+
+    So one that was away for long is not ended by its first failure, and one that starts again and again notices.
+    """
+    host, still = InlineHost(), Still(folded=20, saved=10)
+    begun = host.now = 2.0e6
+    saves = still.saves(host, saved_ms=int((begun - away_s) * 1000), age_max_s=3000.0)
+    while host.now <= begun + goes_on_s:
+        saves.consider(still, Mark(None, 0, {}, None))
+        host.now += 5.0
+    with pytest.raises(CheckpointError, match=f"no checkpoint could be saved for {away_s + goes_on_s + 5} s"):
+        saves.consider(still, Mark(None, 0, {}, None))
 
 
 def test_a_worker_that_starts_again_and_again_stops_for_a_checkpoint_that_is_too_old():
     """Its age does not begin anew with each start, as long as there is something that it does not hold."""
     host, still = InlineHost(), Still(folded=20, saved=10)
     host.now = 1000.0
-    still.saves(host, saved_ms=800_000).consider(still, Mark(None, 0, {}, None))
-    with pytest.raises(CheckpointError, match="no checkpoint could be saved for 600 s"):
-        still.saves(host, saved_ms=400_000).consider(still, Mark(None, 0, {}, None))
+
+    def start_again_and_again():
+        for second in range(5, 12_000, 5):
+            host.now = 1000.0 + second
+            if second % 400 == 5:
+                saves = still.saves(host, saved_ms=1_000_000, age_max_s=3000.0)
+            saves.consider(still, Mark(None, 0, {}, None))
+
+    with pytest.raises(CheckpointError, match="no checkpoint could be saved for"):
+        start_again_and_again()
+    assert 7000.0 < host.now < 8000.0
 
 
 @pytest.mark.parametrize("saved", [0, -1])
