@@ -225,10 +225,12 @@ def pipeline(stream: Stream, directory: Path, store: str, **changes: object) -> 
 class Run:
     """One `headrace run`, from its start to its end."""
 
+    program: tuple[str, ...] = (HEADRACE,)
+
     def __init__(self, config: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.config = config
         self._output = config.parent / f"run-{uuid.uuid4().hex[:6]}.log"
-        command = [HEADRACE, "run", str(config), *arguments]
+        command = [*self.program, "run", str(config), *arguments]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,

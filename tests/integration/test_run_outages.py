@@ -1,5 +1,6 @@
 """Redis goes away while a worker runs: it costs time, never results. The table of faults has further scenes: tests/faults."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def test_a_frozen_redis_holds_nobody_up(stream: Stream, redis_url: str, own_redi
     equals_calm(made, redis_url)
 
 
+class Impatient(Run):
+    """A worker that gives up on Redis after some seconds instead of a minute."""
+
+    code = (
+        "import functools, sys, stream.build as build; from stream.cli.main import main; "
+        "build.TaskSettings = functools.partial(build.TaskSettings, store_patience=5); sys.exit(main())"
+    )
+    program = (sys.executable, "-c", code)
+
+
 def test_a_worker_starts_without_redis(stream: Stream, redis_url: str, own_redis: RedisServer, tmp_path: Path) -> None:
     """A worker killed while Redis is away is replaced by one that folds the journal, and says why that takes longer."""
     made = pipeline(stream, tmp_path, own_redis.url, **often(own_redis))
@@ -57,7 +68,7 @@ def test_a_worker_starts_without_redis(stream: Stream, redis_url: str, own_redis
     first.wait_until(lambda: first.metric("checkpoints_total") > 0)
     own_redis.kill()
     first.kill()
-    second = Run(made.path)
+    second = Impatient(made.path)
     second.folded(stream.total)
     assert "Redis at" in second.log
     own_redis.start()

@@ -166,7 +166,7 @@ class Process:
             cadence = Cadence(history.checkpoint_records)
             task_settings = TaskSettings(
                 worker=self.name, batch_records=history.batch_records, poll_wait_s=0.0, checkpoints=cadence,
-                fenced_max=10**6, backoff_s=0.02, backoff_max_s=0.2, quiet_s=5.0,
+                fenced_max=10**6, store_patience=5, backoff_s=0.02, backoff_max_s=0.2, quiet_s=5.0,
             )  # fmt: skip
 
             def make(number: int) -> Task:

@@ -120,6 +120,7 @@ class Chaos:
             "batch_records": self.draw.choice([1, 3, 10, 50, 1000]),
             "checkpoint_records": self.draw.choice([1, 10, 60, None]),
             "fenced_max": 10**6,
+            "store_patience": 5,
             "backoff_s": 0.001,
             "backoff_max_s": 0.002,
         }

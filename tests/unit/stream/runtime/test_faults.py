@@ -11,7 +11,7 @@ from stream.errors import JournalBroken, RecordsGone, StoreUnavailable
 from stream.records import Entry, decode_journal
 from stream.runtime.recovery import Recovery
 from stream.transport.memory import Fault, MemoryBroker
-from tests.harness import Crash, Service, config, dumps
+from tests.harness import Crash, InlineHost, Service, config, dumps
 from tests.simulation.lab import HOUR, recovered, settled
 
 OUTPUTS = ("predictions", "alarms", "rejects")
@@ -266,7 +266,7 @@ class Failing(MemoryStore):
             raise StoreUnavailable("no answer")
 
 
-@pytest.mark.parametrize("failures", [1, 3, 12, 10**9])
+@pytest.mark.parametrize("failures", [1, 3, 12, 40, 10**9])
 def test_a_store_that_does_not_answer_stops_nothing(failures):
     """It is asked again with patience, then the journal alone is folded; saving goes on failing beside the stream."""
     broker = brokered()
@@ -277,6 +277,30 @@ def test_a_store_that_does_not_answer_stops_nothing(failures):
     assert one.raw("predictions") == said["predictions"]
     if failures > 5:
         assert any("does not answer" in message for readings in one.readings for message in readings.messages)
+
+
+@pytest.mark.parametrize(("comes_back_s", "folded_again"), [(50.0, 10), (1e9, 100)])
+def test_a_store_that_restarts_is_waited_for_about_a_minute(monkeypatch, comes_back_s, folded_again):
+    """One that is back by then costs nothing but that time; else the whole journal is folded, about a minute after."""
+    broker, store, host = brokered(), MemoryStore(), InlineHost()
+    broker.faults[11] = "crash_before"
+    with pytest.raises(Crash):
+        service(broker, store).worker().run()
+    answers = store.heads
+
+    def heads(task):
+        if host.now < comes_back_s:
+            raise StoreUnavailable("restarting")
+        return answers(task)
+
+    monkeypatch.setattr(store, "heads", heads)
+    monkeypatch.setattr("tests.harness.InlineHost", lambda: host)
+    one = service(broker, store)
+    one.run()
+    monkeypatch.undo()
+    assert one.readings[-1].recovered_records == folded_again
+    assert 50.0 < host.now < 75.0
+    check(one)
 
 
 @pytest.mark.parametrize("newest", [0, 1, 2])
