@@ -272,6 +272,7 @@ class FaustTaskLog(KafkaTaskLog):
         self._held = frozenset(inputs)
 
     def poll(self, limit: int, timeout_s: float) -> Fetched:
+        self._rereader.close()
         deadline = Deadline(timeout_s)
         while True:
             seen = self._intake.arrivals

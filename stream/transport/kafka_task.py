@@ -133,6 +133,7 @@ class KafkaTaskLog:
 
     def poll(self, limit: int, timeout_s: float) -> Fetched:
         """Up to ``limit`` records of each topic; returns as well when an input is found to be at its end."""
+        self._rereader.close()  # who polls has read again what he wanted, also where no seek followed
         records: dict[int, Records] = {}
         asked = [
             pair for pair in zip(self._sources, self._of_source, strict=True) if not self._held.issuperset(pair[1])
