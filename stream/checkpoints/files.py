@@ -249,11 +249,15 @@ def _pins(place: Path) -> dict[str, int]:
 
 
 def _prune(place: Path, listed: frozenset[Digest]) -> None:
-    """Remove pieces that no head lists, and what a crash left unfinished (the lock is held: nobody is writing)."""
+    """Remove pieces that no head lists, and what a crash left unfinished (the lock is held: nobody is writing).
+
+    Also heads of no entry at all (position -1), as an empty start once left them: no reader takes them for heads.
+    """
     folder = place / "pieces"
     if folder.is_dir():
         for path in folder.iterdir():
             if path.name not in listed:
                 path.unlink()
-    for path in (place / "heads").glob(f"{_UNFINISHED}*"):
-        path.unlink()
+    for left in (f"{_UNFINISHED}*", "-*.head"):
+        for path in (place / "heads").glob(left):
+            path.unlink()

@@ -142,7 +142,8 @@ class Saves:
         return fold.state.clock.records - max(self._checkpointer.saved_records, 0)
 
     def _is_unsaved(self, fold: Fold) -> bool:
-        return fold.state.clock.records > self._checkpointer.saved_records
+        """A state into which nothing came needs no checkpoint: it has no entry yet whose place it could take."""
+        return self._new(fold) > 0
 
     def _save(self, fold: Fold, mark: Mark) -> None:
         begun, clock, place = self._host.monotonic(), fold.state.clock, mark.place

@@ -51,6 +51,17 @@ def test_what_a_crash_left_unfinished_is_not_seen_and_goes(store):
     assert not any(path.exists() for path in leftovers)
 
 
+def test_heads_of_no_entry_are_not_seen_and_go(store):
+    """Once every start that applied nothing left one, at position -1; nobody could list or prune them."""
+    save(store, 0, b"piece")
+    left = [folder(store) / "heads" / f"{-1:020d}-{token}.head" for token in range(3)]
+    for path in left:
+        path.write_bytes(b"[]\nhead")
+    assert list(store.heads(TASK)) == [b"head 0"]
+    save(store, 1, b"piece")
+    assert sorted(path.name for path in (folder(store) / "heads").iterdir()) == [f"{at:020d}-1.head" for at in (0, 1)]
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"[]"])
 def test_a_damaged_head_is_handed_on_to_be_refused(store, content):
     """It still counts as one, so that its failing is noticed, and blocks nothing."""

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from stream.checkpoints.files import FileStore
 from stream.checkpoints.memory import MemoryStore
 from stream.errors import CheckpointError, OwnedOutside, RecordsGone, StoreUnavailable
 from stream.records import Entry, decode_journal
@@ -192,6 +193,29 @@ class SlowHost(InlineHost):
                 future.set_exception(error)
             else:
                 future.set_result(done.result())
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, FileStore])
+def test_a_start_that_applies_nothing_saves_nothing(tmp_path, kind):
+    """However often; the first records are saved as ever, and the number of checkpoints stays within what is kept."""
+    store = FileStore(tmp_path) if kind is FileStore else MemoryStore()
+    broker = MemoryBroker({"events": 1})
+    one = Service(config(labels={"field": "y"}), broker, store, checkpoint_records=1, batch_records=2)
+    for _ in range(5):
+        one.run()
+    assert (list(store.heads("test/0")), [path for path in tmp_path.rglob("*") if path.is_file()]) == ([], [])
+    for start in range(0, 40, 8):
+        broker.append(
+            "events",
+            dumps(
+                {"id": str(i), "card": "c", "time": i, "a": 1.0, "b": 2.0, "y": True} for i in range(start, start + 8)
+            ),
+        )
+        one.run()
+        one.run()
+    assert len(list(store.heads("test/0"))) == 3
+    assert len([*tmp_path.rglob("*.head")]) == (3 if kind is FileStore else 0)
+    assert len(one.output()) == 40
 
 
 def test_few_records_wait_for_the_commit_in_flight_and_go_into_one_batch(monkeypatch):
