@@ -125,9 +125,9 @@ class Merge:
 
     @property
     def positions(self) -> Positions:
-        """Up to where each input is taken; of one of which nothing waits, up to where it is read."""
+        """Up to where each input is taken: the next record's offset, or up to where it is read when none waits."""
         return tuple(
-            at if len(buffer) else max(at, passed)
+            _records(buffer).offsets[0] if len(buffer) else max(at, passed)
             for at, buffer, passed in zip(self._positions, self._buffers, self._passed, strict=True)
         )
 
@@ -148,7 +148,7 @@ class Merge:
         for which, count in zip(order[::2], order[1::2], strict=True):
             counts[which] += count
         parts = [self._cut(which, count) for which, count in enumerate(counts)]
-        records = [part if isinstance(part, Records) else part.records for part in parts]
+        records = [_records(part) for part in parts]
         spans = tuple(span_of(which, part.offsets[0], part) for which, part in enumerate(records) if len(part))
         for span in spans:
             self._positions[span.input] = span.stop
@@ -198,6 +198,10 @@ class Merge:
         starts = np.concatenate([[0], edges])
         lengths = np.diff(np.concatenate([starts, [len(merged)]]))
         return np.stack([merged[starts], lengths], axis=1).ravel().tolist()
+
+
+def _records(buffer: Events | Labels | Records) -> Records:
+    return buffer if isinstance(buffer, Records) else buffer.records
 
 
 def batch_of(decoders: Decoders, entry: Entry, records: Sequence[Records], inputs: int) -> Batch | RawBatch:

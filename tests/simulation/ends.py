@@ -191,9 +191,9 @@ def _damage(play: Play, audit: Audit, number: int) -> None:
         need(broken, f"task {number}: goes on although an entry of the journal is gone")
     elif kind == 2 and len(play.tasks) == 1:
         play.shelf.wipe()
-        entry = decode_journal(entries[play.history.seed % len(entries)].value or b"")
-        assert isinstance(entry, Entry)
-        span = entry.spans[0]
+        told = [decode_journal(slot.value or b"") for slot in entries]
+        spans = [span for one in told if isinstance(one, Entry) for span in one.spans]
+        span = spans[play.history.seed % len(spans)]
         one = audit.log._inputs(number)[span.input]
         slot = play.broker.partition((one.topic, one.partition)).slots[span.stop - 1]
         slot.value = (slot.value or b"") + b" "

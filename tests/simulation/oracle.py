@@ -5,6 +5,7 @@ recovery, no checkpoint. Where all records were there beforehand, a second one k
 """
 
 from collections import Counter
+from operator import ge
 from typing import Any
 
 from stream.build_fold import build_fold
@@ -71,6 +72,7 @@ class Reference:
             need(record.number == number, f"entry {record.number} at {slot.offset}, should be {number}")
             number += 1
             records = [self._span(span, at) for span in record.spans]
+            need(all(map(ge, record.positions, at)), f"entry {record.number} goes back from {at} to {record.positions}")
             at = list(record.positions)
             batch = batch_of(self.fold, record, records, len(self.inputs))
             self.say(self.fold.step(batch))
