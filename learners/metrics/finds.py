@@ -50,8 +50,9 @@ class Finds:
     Examples
     --------
     >>> finds = Finds(1, wait_ms=DAY_MS)
-    >>> finds.events([5, 6], ["a", "b"], [0.2, 0.9], [5, 6])
-    >>> finds.labels([5], ["a"], [1.0], [float("nan")], [False], [DAY_MS])
+    >>> nan = float("nan")
+    >>> finds.follow([False, False], [5, 6], ["a", "b"], [0.2, 0.9], [nan, nan], [False, False], [5, 6])
+    >>> finds.follow([True], [5], ["a"], [1.0], [nan], [False], [DAY_MS])
     >>> finds.turn(2 * DAY_MS)
     >>> finds.all()["precision"], finds.all()["ceiling"]
     (0.0, 1.0)
@@ -70,67 +71,52 @@ class Finds:
     # Where a batch is cut changes nothing: each event and label is judged by stream time at its place in the log. A day is over
     # for it when that has reached the day's end, whether or not ``turn`` has been called since.
 
-    def labels(
+    def follow(
         self,
+        is_label: Sequence[bool],
         times_ms: Sequence[int],
         keys: Sequence[str],
-        target: Sequence[float],
+        values: Sequence[float],
         previous: Sequence[float],
         assumed: Sequence[bool],
         now_ms: Sequence[int],
     ) -> None:
-        """Labels that follow one another in the log; those and ``events`` are told in its order.
+        """Events and labels in the order of the log.
 
         Parameters
         ----------
+        is_label : (n,)
+            Else it is an event.
         times_ms, keys : (n,)
-            Of the labels' events.
-        target, previous : (n,)
-            See ``learners.metrics.base.Metrics.update``.
-        assumed : (n,)
-            Silence makes no key known.
+            The event's own, also of a label.
+        values : (n,)
+            The score that was emitted, without which (NaN) an event does not count; or the label.
+        previous, assumed : (n,)
+            Of labels: see ``learners.metrics.base.Metrics.update``; silence makes no key known.
         now_ms : (n,)
-            Stream time at each label.
+            Stream time at each.
         """
-        for time_ms, key, positive, before, silent, now in zip(
-            times_ms, keys, target, previous, assumed, now_ms, strict=True
+        known_ms, day, begins_ms, end_ms = self._known_ms, 0, 0, self._end_ms(0)
+        for label, time_ms, key, value, before, silent, now in zip(
+            is_label, times_ms, keys, values, previous, assumed, now_ms, strict=True
         ):
-            change = (positive > 0.5) - (before > 0.5)
-            if positive > 0.5 and not silent:
-                self._know(key, now)
-            day = time_ms // DAY_MS
-            if change and now < self._end_ms(day):
-                positives = self._day(day).positives
-                positives[key] = positives.get(key, 0) + change
-
-    def events(
-        self, times_ms: Sequence[int], keys: Sequence[str], scores: Sequence[float], now_ms: Sequence[int]
-    ) -> None:
-        """Events that follow one another in the log; those without a finite score do not count.
-
-        Parameters
-        ----------
-        times_ms, keys : (n,)
-        scores : (n,)
-            That were emitted.
-        now_ms : (n,)
-            Stream time at each event.
-        """
-        known_ms, open_, begins_ms, end_ms = self._known_ms, _Day(), 0, 0
-        day = None
-        for time_ms, key, score, now in zip(times_ms, keys, scores, now_ms, strict=True):
             if time_ms // DAY_MS != day:
                 day = time_ms // DAY_MS
                 begins_ms, end_ms = day * DAY_MS, self._end_ms(day)
-                open_ = self._day(day) if now < end_ms else _Day()
-            if now >= end_ms or not isfinite(score):
-                continue
-            best = open_.best
-            if len(best) == self._k and score <= best[0][0]:
-                continue
-            if known_ms and known_ms.get(key, begins_ms) < begins_ms:
-                continue
-            self._list(open_, key, score)
+            if label:
+                change = (value > 0.5) - (before > 0.5)
+                if value > 0.5 and not silent:
+                    self._know(key, now)
+                if change and now < end_ms:
+                    positives = self._day(day).positives
+                    positives[key] = positives.get(key, 0) + change
+            elif now < end_ms and isfinite(value):
+                open_ = self._day(day)
+                if len(open_.best) == self._k and value <= open_.best[0][0]:
+                    continue
+                if known_ms and known_ms.get(key, begins_ms) < begins_ms:
+                    continue
+                self._list(open_, key, value)
 
     def turn(self, now_ms: int) -> None:
         """Days that have been waited for are counted. After each batch, with its last stream time."""
@@ -155,7 +141,10 @@ class Finds:
         return (day + 1) * DAY_MS + self._wait_ms
 
     def _day(self, day: int) -> _Day:
-        return self._days.setdefault(day, _Day())
+        found = self._days.get(day)
+        if found is None:
+            found = self._days[day] = _Day()
+        return found
 
     def _know(self, key: str, now_ms: int) -> None:
         if key in self._known_ms:

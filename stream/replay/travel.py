@@ -21,7 +21,7 @@ from stream.config import Config
 from stream.errors import CheckpointError, RecordsGone, StoreUnavailable, Unverified
 from stream.pipeline.fold import Build, Fold
 from stream.pipeline.step import Witness
-from stream.records import Entry, Input, OutputName, Outputs, Positions
+from stream.records import Entry, Input, OutputName, Outputs, Positions, Span, decode_journal
 from stream.runtime.lineages import check_lineage, differences
 from stream.runtime.recovery import newest_claim
 from stream.runtime.refold import Place, Refold
@@ -166,18 +166,41 @@ class Travel:
         return True
 
     def _check_inputs(self) -> None:
-        for one, low, position in zip(self.inputs, self._log.start(), self.place.positions, strict=True):
-            if low > position and self.end().positions != self.place.positions:
-                raise RecordsGone(
-                    f"{one.topic}/{one.partition} starts at offset {low:,}, but {self.begun} needs it from offset "
-                    f"{position:,} on: the records between were deleted"
-                )
+        lows = self._log.start()
+        if (needed := self._deleted(self.place.offset, self.place.positions, lows)) is not None:
+            one = self.inputs[needed.input]
+            raise RecordsGone(
+                f"{one.topic}/{one.partition} starts at offset {lows[needed.input]:,}, but {self.begun} needs it from offset "
+                f"{needed.start:,} on: the records between were deleted"
+            )
+
+    def _deleted(self, offset: int, positions: Positions, lows: Positions) -> Span | None:
+        """The first records that inputs which begin at ``lows`` lack to go on behind this place of the journal.
+
+        A position alone says nothing: behind it may stand markers only, which the next entry passes.
+        """
+        short = {which for which, (low, position) in enumerate(zip(lows, positions, strict=True)) if low > position}
+        for item in self._log.entries(offset + 1 if offset >= 0 else -1) if short else ():
+            record = decode_journal(item.value)
+            for span in record.spans if isinstance(record, Entry) else ():
+                if span.input in short and span.start < lows[span.input]:
+                    return span
+                short.discard(span.input)
+            if not short:
+                break
+        return None
+
+    def _reaches(self, head: Head, lows: Positions) -> bool:
+        try:
+            return self._deleted(head.journal_offset, head.positions, lows) is None
+        except RecordsGone:  # of the journal
+            return False
 
     def _way_out(self) -> str:
         """From which checkpoint one could begin all the same."""
         lows = self._log.start()
         try:
-            usable = [one.head for one in self._restored() if _reaches(one.head.positions, lows)]
+            usable = [one.head for one in self._restored() if self._reaches(one.head, lows)]
         except StoreUnavailable as error:
             return f"checkpoints might help, but {error.message}"
         if not usable:
@@ -206,10 +229,6 @@ class Travel:
     def fold_entry(self, offset: int, entry: Entry, witness: Witness | None = None) -> Outputs:
         """What the entry said. Raises RecordsGone, JournalBroken."""
         return self._refold.replay(offset, entry, witness)
-
-
-def _reaches(positions: Positions, lows: Positions) -> bool:
-    return all(position >= low for position, low in zip(positions, lows, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

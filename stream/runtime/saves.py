@@ -74,6 +74,7 @@ class Saves:
         self._again_at = self._saved_at = host.monotonic()
         self._whole_at = -inf  # unknown of what came before this start: then the checkpoint's own age counts
         self._until = inf
+        """Then this task stops, when saves still fail."""
 
     def recovered(self, saved_ms: int | None, *, due: bool = False) -> None:
         """The checkpoint that was taken up is as old as its head says; without one, age begins now. ``due``: save at once."""
@@ -82,7 +83,10 @@ class Saves:
         if saved_ms is not None:
             age_s = max(self._host.wall_ms() - saved_ms, 0) / 1000
         self._saved_at = self._readings.checkpoint_at = now - age_s
-        self._allow(now, age_s)
+        if (limit_s := self._cadence.age_max_s) is not None:
+            # Who was away could save nothing, so what passed before this start counts only where little is left of the way
+            # back. A further recovery wins no time.
+            self._until = min(self._until, now + min(limit_s, max(2 * limit_s - age_s, GRACE_S)))
 
     def consider(self, fold: Fold, mark: Mark) -> None:
         """Save the state as it is, if that is due. Raises CheckpointError when there was no checkpoint for too long."""
@@ -100,7 +104,7 @@ class Saves:
             )
 
     def finish(self, fold: Fold, mark: Mark) -> Generator["Future[object]", None, None]:
-        """A last checkpoint, so that the next owner has nothing to fold."""
+        """A last checkpoint, so that the next owner has no record to fold."""
         yield from self.settle()
         if self._is_unsaved(fold):
             self._save(fold, mark)
@@ -124,14 +128,9 @@ class Saves:
         # a stream so slow that its records would be deleted before there are enough of them
         return cadence.age_max_s is not None and new > 0 and self._age_s(now) >= cadence.age_max_s / 2
 
-    def _allow(self, now: float, age_s: float = 0.0) -> None:
-        """How long saves may fail from now on, beside a checkpoint of this age.
-
-        Who was away could save nothing, so the time before now counts only where little is left of the way back: else one who
-        starts again and again would never notice.
-        """
-        if (limit_s := self._cadence.age_max_s) is not None:
-            self._until = now + min(limit_s, max(2 * limit_s - age_s, GRACE_S))
+    def _allow(self, now: float) -> None:
+        """All that was folded is saved: from now on saves may fail for so long."""
+        self._until = now + (inf if self._cadence.age_max_s is None else self._cadence.age_max_s)
 
     def _age_s(self, now: float) -> float:
         """For how long there has been something that no checkpoint holds."""

@@ -73,8 +73,8 @@ class TaskSettings:
     """Within ``fenced_window_s``, before the task is given up as owned outside the group."""
     fenced_window_s: float = 300.0
     store_patience: int = 16
-    """Recoveries that wait for the checkpoint store, before one folds the whole journal instead: with the back-off below a
-    minute, in which a store can restart."""
+    """Recoveries that wait for the checkpoint store, before one folds the whole journal instead: a minute with the back-off
+    below, in which a store can restart."""
     quiet_s: float = 30.0
     """Without a record, before it is journaled how far the inputs are read, where that is further than their records."""
     backoff_s: float = 0.2

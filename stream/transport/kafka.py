@@ -120,8 +120,8 @@ class KafkaLog:
             message = member.poll(deadline.left(_SLICE_S))
             if message is not None and (error := message.error()) is not None and not error.retriable():
                 self._complain(KafkaException(error))
-            if self._watcher.refused is not None:
-                self._complain(KafkaException(self._watcher.refused))
+            if (refused := self._watcher.refused) is not None:
+                self._complain(KafkaException(refused))
             change = self._changes()
             if change.gained or change.lost or deadline.passed:
                 return change

@@ -35,7 +35,7 @@ WATCH_S = 5.0
 
 START_OVER = "start over with `headrace restart CONFIG`"
 
-_BREAKS = 3
+_BREAKS = 6
 _BREAKS_S = 10.0
 """So many breaks within so long are a refusal: librdkafka 2.16 tries again after 25 ms, then at most after a second."""
 
@@ -189,8 +189,8 @@ class Settings:
             )
         if (error.fatal() and code not in REFUSED) or code in _FENCED:
             return Fenced(f"{doing}: somebody else owns this task now ({error.str()})")
-        if watcher is not None and watcher.refused is not None:
-            error, code = watcher.refused, watcher.refused.code()
+        if watcher is not None and (refused := watcher.refused) is not None:
+            error, code = refused, refused.code()
         if code in REFUSED:
             return LogMisfit(
                 f"{doing}: Kafka at {self.endpoint} refuses us: {error.str()}",

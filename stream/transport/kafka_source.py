@@ -142,9 +142,7 @@ class Source:
     def _check_connection(self) -> None:
         """Say once that nobody answers; the consumer itself goes on trying."""
         down, self._watcher.down = self._watcher.down, None
-        if self._watcher.refused is not None or down is not None:
-            error = self._watcher.refused or down
-            assert error is not None
+        if (error := self._watcher.refused or down) is not None:
             raise self._settings.error(error, f"reading {self.topic}", self._watcher)
 
     def _columns(self, messages: list[Message]) -> dict[int, Records]:

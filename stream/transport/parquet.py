@@ -1,8 +1,8 @@
 """Parquet files as numbered records: each row a JSON object. Only readers.py uses it.
 
 Timestamps become ISO text (to the microsecond), decimals numbers, bytes text or base64, NaN null (that is how pandas writes
-what is missing). A row with an infinity, with a time beyond Python's or with text that is not UTF-8 is not JSON, and the
-codec rejects it.
+what is missing). A row with an infinity in a column, with a time beyond Python's or in a zone that is not known here, or with
+text that is not UTF-8 is not JSON, and the codec rejects it.
 """
 
 import base64
@@ -19,6 +19,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 _ROWS_PER_BATCH = 4096
+_NO_VALUE = (OverflowError, ValueError, KeyError)
+"""What pyarrow raises of a cell that Python has no value for; of an unknown time zone it is a KeyError."""
 
 
 def read_parquet(source: Path | Any, start: int) -> Iterator[tuple[int, list[bytes]]]:
@@ -52,7 +54,7 @@ def _microseconds(schema: pa.Schema) -> pa.Schema:
 def _objects(rows: pa.Table) -> list[bytes]:
     try:
         return [_object(row) for row in rows.to_pylist()]
-    except (OverflowError, ValueError):
+    except _NO_VALUE:
         if len(rows) > 1:
             return [value for place in range(len(rows)) for value in _objects(rows.slice(place, 1))]
         return [b"{" + b",".join(_member(rows.select([place])) for place in range(rows.num_columns)) + b"}"]
@@ -62,7 +64,7 @@ def _member(cell: pa.Table) -> bytes:
     """One cell under its name; one that Python has no value for by its type, which is not JSON."""
     try:
         return _object(cell.to_pylist()[0])[1:-1]
-    except (OverflowError, ValueError):
+    except _NO_VALUE:
         return orjson.dumps(cell.column_names[0]) + f":<unreadable {cell.column(0).type}>".encode()
 
 

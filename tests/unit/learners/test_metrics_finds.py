@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Iterator
-from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -25,6 +24,10 @@ class Op(NamedTuple):
     target: float = NAN
     previous: float = NAN
     assumed: bool = False
+
+    @property
+    def value(self) -> float:
+        return self.target if self.is_label else self.score
 
 
 def stream(
@@ -49,12 +52,13 @@ def stream(
 
 
 def fold(finds: Finds, ops: list[Op], cut: int = 10**9) -> Finds:
-    """As the step would: batches of so many operations, runs of events and of labels in their order."""
+    """As the step would: batches of so many operations."""
     for start in range(0, len(ops), cut):
         batch = ops[start : start + cut]
-        for is_label, run in groupby(batch, key=lambda op: op.is_label):
-            names = ("time_ms", "key", *(("target", "previous", "assumed") if is_label else ("score",)), "now_ms")
-            (finds.labels if is_label else finds.events)(*zip(*map(attrgetter(*names), run), strict=True))
+        columns = zip(
+            *map(attrgetter("is_label", "time_ms", "key", "value", "previous", "assumed", "now_ms"), batch), strict=True
+        )
+        finds.follow(*columns)
         finds.turn(batch[-1].now_ms)
     return finds
 

@@ -217,6 +217,23 @@ def test_how_long_saves_may_fail_after_a_start(away_s, goes_on_s):
         saves.consider(still, Mark(None, 0, {}, None))
 
 
+def test_recoveries_within_a_worker_win_no_time():
+    """However often it recovers, it stops as one that never did."""
+    host, still = InlineHost(), Still(folded=20, saved=10)
+    begun = host.now = 2.0e6
+    saves = still.saves(host, saved_ms=int(begun * 1000), age_max_s=1080.0)
+
+    def recover_again_and_again():
+        for second in range(0, 12_000, 5):
+            host.now = begun + second
+            if second % 280 == 0:
+                saves.recovered(int(begun * 1000))
+            saves.consider(still, Mark(None, 0, {}, None))
+
+    with pytest.raises(CheckpointError, match="for 1085 s"):
+        recover_again_and_again()
+
+
 def test_a_worker_that_starts_again_and_again_stops_for_a_checkpoint_that_is_too_old():
     """Its age does not begin anew with each start, as long as there is something that it does not hold."""
     host, still = InlineHost(), Still(folded=20, saved=10)

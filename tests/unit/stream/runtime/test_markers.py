@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from stream.errors import RecordsGone
 from stream.records import Entry, decode_journal
+from stream.replay.travel import anywhere
 from stream.runtime.worker import Worker
 from stream.transport.memory import MemoryBroker
 from tests.harness import Service, config, dumps
 from tests.simulation.lab import HOUR, recovered, settled
+from tests.unit.stream.replay.past import travel
 
 N = 20
 
@@ -102,3 +107,20 @@ def test_an_entry_without_records_changes_nothing() -> None:
     assert len(entries(one)) == len(entries(plain)) + 1
     assert one.raw() == plain.raw()
     assert settled(worker._living[0].task._fold) == settled(recovered(one)) == settled(recovered(plain))
+
+
+def test_who_looks_back_needs_no_marker_either() -> None:
+    """From a checkpoint before the markers, when they have expired; of records that have, the first that is needed is named."""
+    one = service(quiet_s=0.0)
+    worker = followed(one)
+    turn_until(worker, lambda: not entries(one)[-1].spans)
+    forget(one)
+    journey = travel(one)
+    journey.begin(anywhere)
+    assert journey.place.positions == (N, N)
+    assert [entry.spans for _, entry in journey.entries()] == [()]
+    with pytest.raises(
+        RecordsGone, match="events/0 starts at offset 21, but the journal's start needs it from offset 0 on"
+    ) as gone:
+        travel(one).begin()
+    assert f"--from {journey.place.number}" in gone.value.hint

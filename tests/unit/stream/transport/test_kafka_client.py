@@ -71,18 +71,30 @@ def test_a_connection_that_broke_in_the_handshake_is_no_refusal() -> None:
 
 
 def test_a_broker_that_hangs_up_again_and_again_refuses_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three handshakes broken within seconds are told as a refusal; minutes apart, or long ago, they are outages."""
+    """Six handshakes broken within seconds are told as a refusal; fewer, minutes apart, or long ago, they are outages."""
     now = [0.0]
     monkeypatch.setattr("stream.transport.kafka_client.time", SimpleNamespace(monotonic=lambda: now[0]))
     watcher = Watcher()
-    for now[0] in (0.0, 300.0, 600.0):
+    for now[0] in (0.0, 300.0, 600.0, 600.1, 600.2, 600.3, 600.4):
         watcher(BROKE_OFF)
         assert watcher.refused is None
-    for now[0] in (600.1, 600.2):
-        watcher(BROKE_OFF)
+    now[0] = 600.5
+    watcher(BROKE_OFF)
     assert watcher.refused is BROKE_OFF
     now[0] = 700.0
     assert watcher.refused is None
+
+
+def test_a_refusal_may_lapse_while_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the time is up, the error is one of ours."""
+    for limit in range(8):
+        reads = iter([0.0] * (6 + limit) + [100.0] * 20)
+        monkeypatch.setattr("stream.transport.kafka_client.time", SimpleNamespace(monotonic=reads.__next__))
+        watcher = Watcher()
+        for _ in range(6):
+            watcher(BROKE_OFF)
+        error = Settings(GIVEN, "c").error(KafkaError(KafkaError._TIMED_OUT), "connecting", watcher)
+        assert isinstance(error, LogMisfit if limit else LogUnavailable)
 
 
 def test_what_the_broker_itself_refuses_stays_refused() -> None:

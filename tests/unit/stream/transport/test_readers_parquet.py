@@ -69,6 +69,7 @@ NOT_UTF8 = pa.Array.from_buffers(
         (pa.array([0, 10**17], pa.date64()), b'"1970-01-01"', b"<unreadable date32[day]>"),
         (pa.array([0, 10**18], pa.duration("s")), b"0.0", b"<unreadable duration[s]>"),
         (NOT_UTF8, b'"a"', b"<unreadable string>"),
+        (pa.array([None, 0], pa.timestamp("us", "No/Where")), b"null", b"<unreadable timestamp[us, tz=No/Where]>"),
     ],
 )
 def test_a_cell_that_cannot_be_read_leaves_its_row_to_the_codec(
